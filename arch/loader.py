@@ -1,0 +1,201 @@
+"""YAML and ``--set key=value`` -> :class:`System`, with errors that name file, line and key.
+
+``extends: folder/preset`` (or a path that ends in .yaml, relative to the file) pulls in another file below the keys of
+the mapping it stands in; it may stand in nested mappings too. A scalar over a sourced value replaces value and source.
+"""
+
+import difflib
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+
+from .standards import STANDARDS
+from .system import System
+from .values import Duration, Sourced
+from .yamltree import ConfigError, Node, Place, parse_yaml, printable, read_yaml
+
+PRESETS = Path(__file__).parent / "presets"
+MAX_EXTENDS = 8
+SpecT = TypeVar("SpecT", bound=BaseModel)
+
+
+def list_presets(folder: str) -> list[str]:
+    """Names of the presets of one folder (``dram``, ``pim``, ``host``, ``system``)."""
+    return sorted(p.stem for p in (PRESETS / folder).glob("*.yaml"))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint such as ``; did you mean "banks"?``, or an empty string."""
+    options = list(known)
+    by_lower = {k.lower(): k for k in options}
+    match = difflib.get_close_matches(word.lower(), list(by_lower), n=1, cutoff=0.5)
+    return f'; did you mean "{by_lower[match[0]]}"?' if match else ""
+
+
+def load_system(name: str, sets: Iterable[str] = ()) -> System:
+    """Load a system preset or a YAML file and apply overrides.
+
+    Args:
+        name: a preset of ``presets/system``, or the path of a YAML file.
+        sets: texts ``dotted.key=value``.
+
+    Raises:
+        ConfigError: anything in name, file or overrides is wrong; all problems found are listed.
+    """
+    return _load_system(name, tuple(sets))
+
+
+@lru_cache(maxsize=64)
+def _load_system(name: str, sets: tuple[str, ...]) -> System:
+    path = _resolve(name, "system")
+    return build(System, apply_sets(expand(read_yaml(path)), sets))
+
+
+def _resolve(name: str, folder: str) -> Path:
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        return Path(name)
+    path = PRESETS / folder / f"{name}.yaml"
+    if not path.is_file():
+        known = list_presets(folder)
+        raise ConfigError([f'unknown {folder} "{printable(name)}"{nearest(name, known)} Known: {", ".join(known)}'])
+    return path
+
+
+def expand(node: Node, depth: int = 0) -> Node:
+    """Replace each ``extends`` by what it names, with the keys beside it laid over."""
+    if not isinstance(node.value, dict):
+        return node
+    own = {k: expand(v, depth) for k, v in node.value.items() if k != "extends"}
+    result = Node(node.place, own, dict(node.key_places))
+    if "extends" not in node.value:
+        return result
+    target = node.value["extends"]
+    if not isinstance(target.value, str):
+        raise ConfigError([f"{target.place}  extends: needs the name of a preset or a file"])
+    if depth >= MAX_EXTENDS:
+        raise ConfigError([f"{target.place}  extends: more than {MAX_EXTENDS} levels deep, or in a circle"])
+    base = expand(read_yaml(_extends_path(target)), depth + 1)
+    return overlay(base, result)
+
+
+def _extends_path(target: Node) -> Path:
+    name = str(target.value)
+    if name.endswith((".yaml", ".yml")):
+        return Path(target.place.file).parent / name
+    path = PRESETS / f"{name}.yaml"
+    if ".." in Path(name).parts or not path.is_file():
+        known = [f"{d.name}/{p}" for d in sorted(PRESETS.iterdir()) for p in list_presets(d.name)]
+        hint = nearest(name, known)
+        raise ConfigError([f'{target.place}  extends: no preset "{printable(name)}"{hint}'])
+    return path
+
+
+def overlay(base: Node, top: Node) -> Node:
+    """``top`` over ``base``: mappings merge key by key, anything else replaces. Sourced mappings replace whole."""
+    if not (isinstance(base.value, dict) and isinstance(top.value, dict)) or "value" in top.value:
+        return top
+    merged = dict(base.value)
+    for key, value in top.value.items():
+        merged[key] = overlay(merged[key], value) if key in merged else value
+    return Node(top.place, merged, base.key_places | top.key_places)
+
+
+def apply_sets(root: Node, sets: Iterable[str]) -> Node:
+    """Lay ``dotted.key=value`` texts over ``root``; the value may be a YAML flow mapping."""
+    for text in sets:
+        key, equals, value = text.partition("=")
+        parts = key.strip().split(".")
+        if not equals or not all(parts) or len(parts) > 16:
+            raise ConfigError([f'--set {printable(text)}: expected "key.subkey=value"'])
+        place = Place(f"--set {printable(text)}", 0)
+        leaf = parse_yaml(f"value: {value.strip()}", place.file).value
+        node = Node(place, cast(dict[str, Node], leaf)["value"].value)
+        if isinstance(node.value, str):
+            node.value = {"value": Node(place, node.value), "ref": Node(place, "set by the user")}
+            node.key_places["set"] = place  # marks a scalar, see _plain
+        for part in reversed(parts):
+            node = Node(place, {part: node}, {part: place})
+        root = overlay(root, node)
+    return root
+
+
+def build(model: type[SpecT], root: Node) -> SpecT:
+    """Validate a tree against a specification.
+
+    Raises:
+        ConfigError: one line a problem, each with file, line and dotted key.
+    """
+    try:
+        return model.model_validate(_plain(root, model))
+    except ValidationError as error:
+        lines = [_explain(root, model, cast(dict[str, Any], e)) for e in error.errors(include_url=False)]
+        raise ConfigError(list(dict.fromkeys(lines))) from None
+
+
+def _plain(node: Node, annotation: Any) -> Any:
+    """The tree as plain data; a user's scalar becomes a bare string where the schema wants no sourced value."""
+    if not isinstance(node.value, dict):
+        return node.plain()
+    if "set" in node.key_places and not _is_sourced(annotation):
+        return node.value["value"].plain()
+    return {k: _plain(v, _field_type(annotation, k)) for k, v in node.value.items()}
+
+
+def _is_sourced(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Sourced)
+
+
+def _field_type(annotation: Any, key: str) -> Any:
+    """Type of field ``key`` of a model type, of ``Model | None``, or of the values of a dict type."""
+    options = getattr(annotation, "__args__", ())
+    if getattr(annotation, "__origin__", None) is dict:
+        return options[1]
+    for option in (annotation, *options):
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            field = option.model_fields.get(key)
+            return field.annotation if field else None
+    return None
+
+
+def _explain(root: Node, model: type[BaseModel], error: dict[str, Any]) -> str:
+    """One line for one validation error; a message that starts with ``sub.key:`` is placed at that key."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    path = [str(part) for part in error["loc"]]
+    below, colon, rest = message.partition(": ")
+    if colon and _descend(root, model, path + below.split("."))[0] == len(path) + below.count(".") + 1:
+        path, message = path + below.split("."), rest
+    found, node, place, annotation = _descend(root, model, path)
+    key = ".".join(path[: found + 1])
+    prefix = f"{place}  {printable(key)}: " if key else f"{place}: "
+    if error["type"] == "extra_forbidden" or message == "unknown key":
+        return f"{prefix}unknown key{nearest(path[-1], _keys(annotation))}"
+    if error["type"] == "missing":
+        return f"{prefix}missing"
+    got = f', got "{printable(str(node.value))}"' if isinstance(node.value, str) and "got" not in message else ""
+    return f"{prefix}{message}{got}"
+
+
+def _descend(root: Node, model: type[BaseModel], path: list[str]) -> tuple[int, Node, Place, Any]:
+    """Follow ``path``: how many parts exist, the node and place reached, and the type that holds the last part."""
+    node, place, annotation, holder = root, root.place, cast(Any, model), cast(Any, model)
+    for depth, part in enumerate(path):
+        holder = annotation
+        if not isinstance(node.value, dict) or part not in node.value:
+            return depth, node, place, holder
+        place = node.key_places.get(part, place)
+        node, annotation = node.value[part], _field_type(annotation, part)
+        place = node.place if node.place.line else place
+    return len(path), node, place, holder
+
+
+def _keys(annotation: Any) -> list[str]:
+    """Names that may stand in a mapping of this type."""
+    if _field_type(annotation, "") is Duration:
+        return sorted({name for standard in STANDARDS.values() for name in standard.timing})
+    for option in (annotation, *getattr(annotation, "__args__", ())):
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            return list(option.model_fields)
+    return []
