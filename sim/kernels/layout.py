@@ -1,0 +1,77 @@
+"""Where things stand in the integer arrays that kernels take. Names only; no code."""
+
+NEVER = -(1 << 61)
+FOREVER = 1 << 50
+
+# A key is (cycle << RULE_BITS) | (RULE_MAX - rule): the largest key is the latest bound and, of equal bounds, the rule that
+# comes first. Last issue times are kept as keys with zero low bits, gaps as keys of (gap, rule), so their sum is a bound.
+RULE_BITS = 10
+RULE_MAX = (1 << RULE_BITS) - 1
+
+# scalars of a timing table
+S_COMMANDS = 0
+S_BANKS = 1
+S_BUS_KEY = 2  # key of (cycles between any two commands, rule)
+S_GROUP_SHIFT = 3  # bank index >> this is its bank group
+S_REFRESH_INTERVAL = 4  # 0: no refresh
+S_REFRESH_LIMIT = 5  # refreshes that may be outstanding
+S_REFRESH_COMMAND = 6
+S_REFRESH_PER_BANK = 7
+S_ACT = 8
+S_PRE = 9
+S_PREA = 10
+S_ACT_ALL = 11  # -1: the standard has none
+S_RING = 12  # activations remembered for windows
+S_MAX_GAP = 13  # largest gap of any rule
+S_LAST = 14  # offset in the state of the last issue times
+S_STATE_SIZE = 15
+S_GROUPS = 16
+S_SCRATCH = 17  # offset in the state of room for one number a bank
+N_SCALARS = 18
+
+# fields of one command
+C_FOOTPRINT = 0  # 0 bank, 1 bank group, 2 channel
+C_ROW = 1
+C_WEIGHT = 2  # bank activations that windows count
+C_RUN_GAP = 3  # cycles between two commands of a run
+C_RUN_RULE = 4
+C_PRED = 5  # begin and end of its predecessors, for each of the three levels
+N_COMMAND_FIELDS = 11
+
+ROW_NONE = 0
+ROW_OPEN = 1
+ROW_CLOSE = 2
+ROW_ACCESS = 3
+ROW_ACCESS_CLOSE = 4
+ROW_REFRESH = 5
+
+# state of one channel
+T_LAST_ISSUE = 0  # as a key
+T_REFRESHED = 1  # refreshes issued
+T_OPEN_BANKS = 2
+T_ALL_ROW = 3  # the row open in every bank, -1: all are closed, ROWS_DIFFER: see T_ROWS
+T_OPEN_SINCE = 4  # cycle since which some bank is open
+T_RING_POS = 5
+T_STREAM_POS = 6  # next row of the stream
+T_RUN_POS = 7  # commands of that row's run already issued
+T_ROWS = 8  # open row of each bank (-1 closed), then the activation ring, then last issue times
+
+ROWS_DIFFER = -2
+
+# result of one call, for one channel; then one wait counter a rule
+R_STATUS = 0
+R_START = 1  # cycle of the first command issued in this call, FOREVER if none
+R_END = 2  # cycle of the last, NEVER if none
+R_ACTIVE = 3  # cycles with a bank open, of intervals that ended in this call
+R_MACS = 4
+R_FORCED = 5  # forced refreshes
+R_LOGGED = 6
+R_WAIT_DUE = 7  # cycles booked under BINDING_REFRESH_DUE,
+R_WAIT_HOST = 8  # under BINDING_HOST,
+R_WAIT_START = 9  # and under BINDING_START; in this order, so that N_RESULT + binding is the slot of any binding
+N_RESULT = 10
+
+OK = 0
+ILLEGAL_ROW = 1
+STOPPED_AT_HORIZON = 2
+LOG_FULL = 3
