@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from .spec import DramStandard
 from .standards import STANDARDS
 from .units import Clock
-from .values import Count, Current, Duration, Frequency, PerMille, PinRate, Power, Size, Spec, Voltage
+from .values import Count, Current, Duration, Flag, Frequency, PerMille, PinRate, Power, Size, Spec, Voltage
 
 ELEMENT_BYTES = 2
 """Size of one matrix element; the MAC units of every preset work on bfloat16."""
@@ -38,6 +38,10 @@ class Organization(Spec):
             raise ValueError(f"row_size {self.row_size.text} is no multiple of access_size {self.access_size.text}")
         if self.access_size.value % ELEMENT_BYTES:
             raise ValueError(f"access_size {self.access_size.text} holds no whole number of {ELEMENT_BYTES} B elements")
+        for name in ("bank_groups", "banks_per_group"):
+            number = getattr(self, name).value
+            if number & (number - 1):
+                raise ValueError(f"{name}: {number} is no power of two")
         if self.banks > 256 or self.columns > 4096:
             raise ValueError(f"{self.banks} banks of {self.columns} columns: at most 256 and 4096 are supported")
         return self
@@ -110,6 +114,7 @@ class PimUnits(Spec):
     mac_lanes: Count
     mac_clock: Frequency
     accumulators: Count = Field(description="accumulators of one MAC unit")
+    reset_by_write: Flag = Field(description="accumulators are cleared by WRMAC16, not by reading them")
     global_buffer: Size = Field(description="input vector buffer of a channel, broadcast to its MAC units")
     mac_power: Power = Field(description="logic power of all MAC units of a channel while they work")
     mac_to_read_energy: PerMille = Field(description="array energy of an all-bank MAC column over that of one read")
@@ -126,9 +131,7 @@ class DramDevice(Spec):
     timing: dict[str, Duration]
     refresh: Refresh
     power: PowerModel
-    multi_bank_activation_in_window: bool = Field(
-        default=False, description="whether ACT4 and ACT16 count bank by bank in tFAW (needs a device that can hold it)"
-    )
+    multi_bank_activation_in_window: Flag = Field(description="whether ACT4 and ACT16 count bank by bank in tFAW")
     pim: PimUnits | None = None
 
     @model_validator(mode="after")

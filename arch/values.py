@@ -156,6 +156,26 @@ class CountOrZero(Count):
     low = 0
 
 
+class Flag(Sourced):
+    """A yes or no with a source; value 1 or 0."""
+
+    high = 1
+
+    @classmethod
+    def _expects(cls) -> str:
+        return "true or false"
+
+    @classmethod
+    def _parse(cls, text: str) -> int:
+        if text not in ("true", "false"):
+            raise UnitError(f'expected true or false, got "{text}"')
+        return int(text == "true")
+
+    @classmethod
+    def _text(cls, value: int) -> str:
+        return "true" if value else "false"
+
+
 class PerMille(Sourced):
     """A ratio, written as a plain decimal (``3.0``) and held in thousandths."""
 

@@ -140,7 +140,7 @@ def _activation_weight(device: DramDevice, command: Command) -> int:
         return 0
     if command.footprint == Level.BANK:
         return 1
-    if not device.multi_bank_activation_in_window:
+    if not device.multi_bank_activation_in_window.value:
         return 0
     per_group = device.organization.banks_per_group.value
     return per_group if command.footprint == Level.BANKGROUP else device.organization.banks

@@ -1,0 +1,1 @@
+../../rowline/__init__.py
