@@ -59,7 +59,7 @@ class TimingTable:
         """State of ``channels`` channels at cycle 0: all banks closed, nothing issued. int64[channels, state_size]."""
         state = np.full((channels, self.state_size), at.NEVER, np.int64)
         state[:, : at.T_ROWS] = 0
-        state[:, at.T_LAST_ISSUE] = at.NEVER
+        state[:, at.T_LAST_ISSUE] = state[:, at.T_LAST_NARROW] = at.NEVER
         state[:, at.T_ALL_ROW] = -1
         state[:, at.T_ROWS : at.T_ROWS + int(self.scalars[at.S_BANKS])] = -1
         return state

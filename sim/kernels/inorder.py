@@ -124,6 +124,7 @@ def _remember(scalars, commands, state, cmd, unit, cycle):
     footprint = commands[cmd, at.C_FOOTPRINT]
     state[last + cmd] = key
     if footprint < 2:
+        state[at.T_LAST_NARROW] = key
         n_commands = scalars[at.S_COMMANDS]
         group = unit if footprint == 1 else unit >> scalars[at.S_GROUP_SHIFT]
         state[last + (1 + group) * n_commands + cmd] = key

@@ -54,7 +54,8 @@ T_OPEN_SINCE = 4  # cycle since which some bank is open
 T_RING_POS = 5
 T_STREAM_POS = 6  # next row of the stream
 T_RUN_POS = 7  # commands of that row's run already issued
-T_ROWS = 8  # open row of each bank (-1 closed), then the activation ring, then last issue times
+T_LAST_NARROW = 8  # latest issue, as a key, of a command that touches fewer than all banks
+T_ROWS = 9  # open row of each bank (-1 closed), then the activation ring, then last issue times
 
 ROWS_DIFFER = -2
 
@@ -70,6 +71,16 @@ R_WAIT_DUE = 7  # cycles booked under BINDING_REFRESH_DUE,
 R_WAIT_HOST = 8  # under BINDING_HOST,
 R_WAIT_START = 9  # and under BINDING_START; in this order, so that N_RESULT + binding is the slot of any binding
 N_RESULT = 10
+
+# one step of all channels: minimum, maximum or sum over them
+P_START = 0
+P_END = 1
+P_STATUS = 2
+P_ACTIVE = 3
+P_MACS = 4
+P_FORCED = 5
+P_SIMULATED = 6  # channels simulated, not copied
+N_STEP = 7
 
 OK = 0
 ILLEGAL_ROW = 1

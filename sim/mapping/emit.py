@@ -5,7 +5,7 @@ interval the accumulators hold finished (partial) sums and are read out. Rows ar
 closed. On a device with modes the row is closed before the switch, so that precharge and switch overlap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +33,7 @@ class Phase:
 class Emitter:
     """Knows the command numbers of a device and how its accumulators and modes are driven."""
 
-    device: DramDevice
+    index: Mapping[str, int]
     columns: int
     has_modes: bool
     resets: bool
@@ -43,12 +43,15 @@ class Emitter:
         """Emitter for a device with MAC units."""
         assert device.pim is not None
         return cls(
-            device, device.organization.columns, device.params["nMODCH"] > 0, bool(device.pim.reset_by_write.value)
+            device.dram_standard.index,
+            device.organization.columns,
+            device.params["nMODCH"] > 0,
+            bool(device.pim.reset_by_write.value),
         )
 
     def cmd(self, name: str) -> int:
         """Index of a command."""
-        return self.device.dram_standard.index[name]
+        return self.index[name]
 
     def multiply(self, phases: Sequence[Phase]) -> CommandStream:
         """The stream of a matrix-vector product; starts and ends with rows closed, in register mode."""

@@ -41,13 +41,13 @@ ChannelStream = tuple[CommandStream, NDArray[np.int64], NDArray[np.bool_]]
 
 
 class Lowering:
-    """Makes templates for a mapping and keeps those that do not depend on the KV length."""
+    """Makes templates for a mapping; keeps the latest of each slot, so that layers share it."""
 
     def __init__(self, mapping: Mapping):
         self.mapping = mapping
         self.geometry = mapping.geometry
         self.emitter = Emitter.of(mapping.system.device)
-        self._kept: dict[tuple[object, ...], Template] = {}
+        self._kept: dict[int, tuple[int, Template]] = {}  # slot -> the latest, and what it is for
 
     def template(self, slot_index: int, kv_length: int) -> Template:
         """Template of a slot for the token that makes the KV length ``kv_length``."""
@@ -55,15 +55,9 @@ class Lowering:
         variable = 0 if slot.kind == "vmm" else kv_length
         if slot.kind == "write_v":  # a column holds several tokens: nothing changes within one
             variable = (kv_length - 1) // self.geometry.epc
-        key = (slot_index, variable)
-        if key not in self._kept:
-            if slot.kind != "vmm":  # of what varies, only the latest is kept
-                self._kept.pop((slot_index,), None)
-                key = (slot_index,)
-                self._kept[key] = self._lower(slot, kv_length)
-            else:
-                self._kept[key] = self._lower(slot, kv_length)
-        return self._kept[key]
+        if slot_index not in self._kept or self._kept[slot_index][0] != variable:
+            self._kept[slot_index] = (variable, self._lower(slot, kv_length))
+        return self._kept[slot_index][1]
 
     def _lower(self, slot: Slot, kv_length: int) -> Template:
         makers: dict[str, Callable[[Slot, int, int], ChannelStream]] = {

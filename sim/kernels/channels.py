@@ -1,0 +1,131 @@
+"""All channels of a system through one step, and the host taking in what they deliver.
+
+Channels that stand in the same state before the same stream are simulated once and copied. Two states are the same where
+everything that could still bind is: issue times further back than the largest gap before ``not_before`` cannot.
+"""
+
+import numpy as np
+
+from . import layout as at
+from .inorder import advance
+from .jit import inlined, kernel
+
+
+@inlined
+def _equal(a, b, cutoff):
+    """Whether two last-issue keys are the same or both too old to matter."""
+    return a == b or (a < cutoff and b < cutoff)
+
+
+@inlined
+def _copy(target, source):
+    """Element by element: numba's own array assignment would need reference counting."""
+    for i in range(source.shape[0]):
+        target[i] = source[i]
+
+
+@kernel
+def same_future(scalars, a, b, not_before):
+    """Whether two channel states lead to the same cycles for any stream released at ``not_before``."""
+    cutoff = (not_before - scalars[at.S_MAX_GAP]) << at.RULE_BITS
+    if a[at.T_REFRESHED] != b[at.T_REFRESHED] or a[at.T_OPEN_BANKS] != 0 or b[at.T_OPEN_BANKS] != 0:
+        return False
+    if not _equal(a[at.T_LAST_ISSUE], b[at.T_LAST_ISSUE], cutoff):
+        return False
+    last, n_commands = scalars[at.S_LAST], scalars[at.S_COMMANDS]
+    narrow = not (a[at.T_LAST_NARROW] < cutoff and b[at.T_LAST_NARROW] < cutoff)
+    end = scalars[at.S_SCRATCH] if narrow else last + n_commands
+    for i in range(last, end):
+        if not _equal(a[i], b[i], cutoff):
+            return False
+    ring, depth = at.T_ROWS + scalars[at.S_BANKS], scalars[at.S_RING]
+    for i in range(depth):
+        x = a[ring + (a[at.T_RING_POS] + i) % depth]
+        y = b[ring + (b[at.T_RING_POS] + i) % depth]
+        if not _equal(x, y, cutoff):
+            return False
+    return True
+
+
+@kernel
+def advance_all(
+    scalars, commands, predecessors, windows, states, stream, begin, end, row_shift, not_before, arrivals, results, counts,
+    before, no_log, step, step_counts, waits,
+):  # fmt: skip
+    """Run ``stream[begin[c]:end[c]]`` on each channel c, all released at ``not_before``.
+
+    Args:
+        states: int64[channels, state_size], changed in place.
+        arrivals: int64[tiles], filled: the latest issue cycle over the channels of each tile's read.
+        results, counts, before: scratch, one row a channel.
+        step: int64[N_STEP], filled: sums over the channels (see ``layout``).
+        step_counts: int64[commands], filled: commands issued by all channels.
+        waits: int64[N_RESULT + rules], added to: cycles booked by binding, over all channels.
+    """
+    n_channels = states.shape[0]
+    step[:] = 0
+    step[at.P_START], step[at.P_END] = at.FOREVER, at.NEVER
+    step_counts[:] = 0
+    arrivals[:] = at.NEVER
+    for c in range(n_channels):
+        if begin[c] == end[c]:
+            continue
+        twin = -1
+        for d in range(c):
+            if begin[d] == begin[c] and end[d] == end[c] and same_future(scalars, before[d], states[c], not_before):
+                twin = d
+                break
+        if twin >= 0:
+            _copy(before[c], before[twin])
+            _copy(states[c], states[twin])
+            _copy(results[c], results[twin])
+            _copy(counts[c], counts[twin])
+        else:
+            step[at.P_SIMULATED] += 1
+            _copy(before[c], states[c])
+            results[c, :] = 0
+            results[c, at.R_START], results[c, at.R_END] = at.FOREVER, at.NEVER
+            counts[c, :] = 0
+            states[c, at.T_STREAM_POS], states[c, at.T_RUN_POS] = begin[c], 0
+            advance(
+                scalars, commands, predecessors, windows, states[c], stream, end[c], row_shift, not_before, at.FOREVER,
+                arrivals, results[c], counts[c], no_log,
+            )  # fmt: skip
+        step[at.P_START] = min(step[at.P_START], results[c, at.R_START])
+        step[at.P_END] = max(step[at.P_END], results[c, at.R_END])
+        step[at.P_STATUS] = max(step[at.P_STATUS], results[c, at.R_STATUS])
+        step[at.P_ACTIVE] += results[c, at.R_ACTIVE]
+        step[at.P_MACS] += results[c, at.R_MACS]
+        step[at.P_FORCED] += results[c, at.R_FORCED]
+        for i in range(step_counts.shape[0]):
+            step_counts[i] += counts[c, i]
+        for i in range(at.R_WAIT_DUE, waits.shape[0]):
+            waits[i] += results[c, i]
+
+
+@kernel
+def take_in(arrivals, latency, numerator, denominator, free, cycles, elements, tail, finished, out):
+    """The host takes in tiles in order, each once it is there and the one before is done.
+
+    Args:
+        arrivals: int64[tiles], issue cycle of each tile's read, in device cycles.
+        latency: device cycles from there to the tile's last data.
+        numerator, denominator: host cycles per device cycle.
+        free: host cycle from which the host is free.
+        cycles: int64[tiles], host cycles a tile takes; ``tail`` more after the last.
+        elements: int64[tiles], what waits in SRAM until it is taken in.
+        finished: scratch, int64[tiles].
+        out: int64[3]: host cycle when all is done, busy cycles, most elements waiting at once.
+    """
+    time, busy, waiting, peak, oldest = free, np.int64(0), np.int64(0), np.int64(0), 0
+    for i in range(arrivals.shape[0]):
+        arrival = -(-(arrivals[i] + latency) * numerator // denominator)
+        while oldest < i and finished[oldest] <= arrival:
+            waiting -= elements[oldest]
+            oldest += 1
+        waiting += elements[i]
+        peak = max(peak, waiting)
+        time = max(time, arrival) + cycles[i]
+        busy += cycles[i]
+        finished[i] = time
+    out[0], out[1], out[2] = time + tail, busy + tail, peak

@@ -1,0 +1,165 @@
+"""The modelled PIM system that the host processes drive: channels in numba, the ASIC's cycles, and a record of each step."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arch.device import ELEMENT_BYTES
+from ..traces.commands import ISSUED
+from .asic_cost import softmax_cycles
+from .compile import compile_device
+from .kernels import channels as kernels
+from .kernels import inorder
+from .kernels import layout as at
+from .mapping.lower import Lowering, Template
+from .mapping.pim_gpt import Mapping
+from .mapping.program import PassPlan
+
+MAX_CYCLES = 1 << 50
+"""Keys of the engine hold cycles up to here; a run that comes near is refused, not wrapped."""
+
+Ints = NDArray[np.int64]
+
+
+class SimulationError(RuntimeError):
+    """The simulated machine cannot do what was asked of it."""
+
+
+@dataclass(frozen=True)
+class PassRun:
+    """One pass of a run: its plan, the KV length of each of its tokens, and whether its first step waits for the one before."""
+
+    plan: PassPlan
+    kv_lengths: tuple[int, ...]
+    waits: bool
+    phase: str
+
+
+@dataclass
+class Records:
+    """What happened, one row a step in the order of all passes.
+
+    ``pim`` is int64[steps, N_STEP], ``pim_counts`` int64[steps, commands] (all channels), ``waits`` int64[classes, ...] cycles by
+    binding summed over channels; ``asic`` is int64[steps, 3]: start and end in ps, busy ASIC cycles.
+    """
+
+    pim: Ints
+    pim_counts: Ints
+    asic: Ints
+    waits: Ints
+
+
+class PimMachine:
+    """Implements :class:`rowline.sim.processes.host.Machine` for a mapping."""
+
+    def __init__(self, mapping: Mapping, runs: list[PassRun], classes: list[str]):
+        self.mapping, self.runs, self.passes = mapping, runs, len(runs)
+        self.device, self.host = mapping.system.device, mapping.system.host
+        self.lowering = Lowering(mapping)
+        self.table = compile_device(self.device, used=_used_commands(mapping))
+        n_channels, n_commands = mapping.system.channels.value, len(self.device.dram_standard.commands)
+        width = at.N_RESULT + len(self.device.dram_standard.rules)
+        self.states = self.table.new_state(n_channels)
+        self._before = np.zeros_like(self.states)
+        self._results = np.zeros((n_channels, width), np.int64)
+        self._counts = np.zeros((n_channels, n_commands), np.int64)
+        self._no_log = np.empty(0, ISSUED)
+        self._class = {name: i for i, name in enumerate(classes)}
+        self.pim_base = np.cumsum([0, *(len(r.plan.pim) for r in runs)]).tolist()
+        self.asic_base = np.cumsum([0, *(len(r.plan.asic) for r in runs)]).tolist()
+        self.records = Records(
+            np.zeros((self.pim_base[-1], at.N_STEP), np.int64),
+            np.zeros((self.pim_base[-1], n_commands), np.int64),
+            np.zeros((self.asic_base[-1], 3), np.int64),
+            np.zeros((len(classes), width), np.int64),
+        )
+        common = math.gcd(self.host.clock.value, self.device.clock.value)
+        self._ratio = (self.host.clock.value // common, self.device.clock.value // common)
+        self._link_cycles = self.device.device_clock.cycles_ceil(mapping.system.link.latency.value)
+        self._arrivals: dict[int, tuple[Template, Ints]] = {}  # PIM step -> what the ASIC has yet to take in
+        self._scratch = np.zeros(0, np.int64)
+        self._out = np.zeros(3, np.int64)
+
+    def pim_steps(self, index: int) -> list[int]:
+        """See the protocol."""
+        run, base = self.runs[index], self.asic_base[index]
+        before = base - 1 if run.waits else -1
+        return [base + s.after if s.after >= 0 else before for s in run.plan.pim]
+
+    def asic_steps(self, index: int) -> list[int]:
+        """See the protocol."""
+        base = self.pim_base[index]
+        return [base + s.source if s.source >= 0 else -1 for s in self.runs[index].plan.asic]
+
+    def issue(self, index: int, step: int, now_ps: int) -> None:
+        """See the protocol."""
+        run = self.runs[index]
+        what = run.plan.pim[step]
+        slot = self.mapping.slots[what.slot]
+        template = self.lowering.template(what.slot, run.kv_lengths[what.token])
+        number = self.pim_base[index] + step
+        arrivals = np.empty(len(template.tile_elements), np.int64)
+        record = self.records.pim[number]
+        not_before = self.device.device_clock.cycles_ceil(now_ps) + self._link_cycles
+        kernels.advance_all(
+            *self.table.arrays, self.states, template.stream, template.begin, template.end, what.row_shift, not_before,
+            arrivals, self._results, self._counts, self._before, self._no_log, record, self.records.pim_counts[number],
+            self.records.waits[self._class[slot.op_class]],
+        )  # fmt: skip
+        if record[at.P_STATUS] != at.OK or record[at.P_END] > MAX_CYCLES:
+            raise SimulationError(f"{slot.op_class}: engine status {record[at.P_STATUS]} at cycle {record[at.P_END]}")
+        if len(arrivals):
+            self._arrivals[number] = (template, arrivals)
+
+    def execute(self, index: int, step: int, now_ps: int) -> int:
+        """See the protocol."""
+        run = self.runs[index]
+        what = run.plan.asic[step]
+        clock = self.host.asic_clock
+        start = clock.cycles_ceil(now_ps)
+        if what.source >= 0:
+            end, busy = self._take_in(self.pim_base[index] + what.source, start)
+        else:
+            busy = what.cycles
+            if busy < 0:
+                busy = softmax_cycles(self.host, run.kv_lengths[what.token], what.rows)
+            end = start + busy
+        end_ps = clock.edge_ps(end)
+        self.records.asic[self.asic_base[index] + step] = (now_ps, end_ps, busy)
+        return end_ps
+
+    def _take_in(self, pim_step: int, start: int) -> tuple[int, int]:
+        template, arrivals = self._arrivals.pop(pim_step)
+        if len(self._scratch) < len(arrivals):
+            self._scratch = np.zeros(len(arrivals), np.int64)
+        kernels.take_in(
+            arrivals, template.latency + self._link_cycles, *self._ratio, start, template.tile_cycles,
+            template.tile_elements, template.tail_cycles, self._scratch, self._out,
+        )  # fmt: skip
+        end, busy, waiting = (int(v) for v in self._out)
+        if waiting * ELEMENT_BYTES > self.host.sram.value:
+            raise SimulationError(
+                f"host.sram: {waiting * ELEMENT_BYTES} bytes of results wait for the ASIC, "
+                f"{waiting * ELEMENT_BYTES - self.host.sram.value} more than it holds"
+            )
+        return end, busy
+
+    def finish(self, end_ps: int) -> tuple[Ints, Ints]:
+        """Issue the refreshes that fall due up to ``end_ps``; commands so issued, and last cycle of each channel."""
+        end = self.device.device_clock.cycles_ceil(end_ps)
+        self._counts[:] = 0
+        for channel, state in enumerate(self.states):
+            result = np.zeros(self._results.shape[1], np.int64)
+            result[at.R_START] = at.FOREVER
+            inorder.finish(*self.table.arrays, state, end, result, self._counts[channel], self._no_log)
+        return self._counts.sum(axis=0), self.states[:, at.T_LAST_ISSUE] >> at.RULE_BITS
+
+
+def _used_commands(mapping: Mapping) -> frozenset[str]:
+    """Commands that the slots' streams can hold."""
+    known: Any = mapping.system.device.dram_standard.index
+    names = {"ACT", "PRE", "ACT16", "PREA", "MAC16", "RDMAC16", "WRMAC16", "WRGB", "RD", "WR", "TMOD"}
+    return frozenset(names & set(known))

@@ -1,0 +1,248 @@
+"""The kernel against the oracle, and against itself under cuts, shifts and idle time."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rowline.arch.device import RefreshMode
+from rowline.sim.compile import compile_device
+from rowline.sim.kernels import layout as at
+from rowline.sim.reference.checker import check
+from rowline.sim.reference.oracle import IllegalStream, run_oracle
+from rowline.traces.commands import BINDING_HOST, BINDING_START, CommandStream, empty_stream, expand_runs
+
+from ..conformance.builder import Builder
+from ..conformance.devices import CASES, MODES, NAMES, device
+from ..conformance.gaps import missing_rules
+from ..conformance.kernel import first_difference, run_kernel
+from ..conformance.streams import random_stream
+
+SEEDS, LENGTH = 20, 150
+
+
+def names_of(name: str, stream: CommandStream) -> frozenset[str]:
+    """Names of the commands of a stream."""
+    return frozenset(device(name).dram_standard.commands[cmd].name for cmd in stream["cmd"])
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize(("name", "mode"), CASES)
+def test_kernel_and_oracle_agree(name: str, mode: RefreshMode, seed: int) -> None:
+    """Cycle, command, place and deciding rule; and what the kernel adds up is what its log says."""
+    dev = device(name, mode)
+    stream, not_before = random_stream(dev, seed, length=LENGTH)
+    run = run_kernel(dev, stream, not_before)
+    assert run.status == at.OK
+    assert first_difference(dev, run.log, run_oracle(dev, stream, not_before)) == ""
+    assert run.waits == run.last_issue == run.log["cycle"][-1]
+    assert run.counts.tolist() == np.bincount(run.log["cmd"], minlength=len(run.counts)).tolist()
+    gaps = np.diff(run.log["cycle"], prepend=0)
+    booked = np.bincount(run.log["rule"] + at.N_RESULT, gaps, len(run.result)).astype(int)
+    assert booked[at.R_WAIT_DUE :].tolist() == run.result[at.R_WAIT_DUE :].tolist()
+    assert (run.result[at.R_START], run.result[at.R_END]) == (run.log["cycle"][0], run.log["cycle"][-1])
+
+
+@given(seed=st.integers(1000, 2**32), case=st.sampled_from(CASES), idle=st.sampled_from([0.0, 0.03, 0.2]))
+@settings(max_examples=25, deadline=None)
+def test_kernel_and_oracle_agree_on_any_seed(seed: int, case: tuple[str, RefreshMode], idle: float) -> None:
+    dev = device(*case)
+    stream, not_before = random_stream(dev, seed, length=80, idle=idle, max_count=30)
+    run = run_kernel(dev, stream, not_before)
+    assert first_difference(dev, run.log, run_oracle(dev, stream, not_before)) == ""
+
+
+@pytest.mark.parametrize(("name", "mode"), CASES)
+def test_the_end_is_refreshed_alike(name: str, mode: RefreshMode) -> None:
+    dev = device(name, mode)
+    stream, not_before = random_stream(dev, 3, length=40)
+    builder = Builder(dev)
+    builder.add("PREA")
+    stream, not_before = np.concatenate([stream, builder.stream()]), [*not_before, 0]
+    t_end = 50 * max(dev.refresh_interval, 1) + int(run_oracle(dev, stream, not_before)["cycle"][-1])
+    run = run_kernel(dev, stream, not_before, t_end=t_end)
+    assert first_difference(dev, run.log, run_oracle(dev, stream, not_before, t_end=t_end)) == ""
+    silent = run_kernel(dev, stream, not_before, t_end=t_end, logged=False)
+    assert silent.figures(compile_device(dev)) == run.figures(compile_device(dev))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("name", "mode"), CASES)
+def test_a_run_is_the_same_as_its_commands(name: str, mode: RefreshMode, seed: int) -> None:
+    dev, table = device(name, mode), compile_device(device(name, mode))
+    stream, not_before = random_stream(dev, seed, length=LENGTH, max_count=60)
+    singles = np.repeat(not_before, stream["count"]).tolist()
+    whole, single = run_kernel(dev, stream, not_before), run_kernel(dev, expand_runs(stream), singles)
+    assert first_difference(dev, whole.log, single.log) == ""
+    single.state[at.T_STREAM_POS] = len(stream)
+    assert whole.figures(table) == single.figures(table)
+
+
+@pytest.mark.parametrize("logged", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("name", "mode"), CASES)
+def test_cuts_change_nothing(name: str, mode: RefreshMode, seed: int, logged: bool) -> None:
+    """A run in one call, in slices of the stream, and under one horizon after another."""
+    dev, table = device(name, mode), compile_device(device(name, mode))
+    stream, releases = random_stream(dev, seed, length=LENGTH, max_count=30)
+    rng = np.random.default_rng(seed)
+    for not_before in (releases, int(rng.integers(100_000))):
+        whole = run_kernel(dev, stream, not_before, logged=logged)
+        ends = sorted(rng.integers(0, len(stream), 12).tolist())
+        horizons = sorted(rng.integers(0, whole.last_issue + 100, 25).tolist())
+        near = sorted(run_kernel(dev, stream, not_before).log["cycle"][:: 1 + len(stream) // 10].tolist())
+        for chop in (
+            [(end, at.FOREVER) for end in ends],
+            [(len(stream), until) for until in horizons],
+            [(len(stream), until + step) for until in near for step in (-1, 0)],
+            list(zip(ends, horizons, strict=False)),
+        ):
+            cut = run_kernel(dev, stream, not_before, chop=chop, logged=logged)
+            assert first_difference(dev, cut.log, whole.log) == ""
+            assert cut.figures(table) == whole.figures(table)
+
+
+@pytest.mark.parametrize(("name", "mode"), CASES)
+def test_no_command_passes_the_horizon(name: str, mode: RefreshMode) -> None:
+    """A run cut short holds just the commands up to there; only a forced refresh is completed."""
+    dev = device(name, mode)
+    for seed in range(3):
+        stream, not_before = random_stream(dev, seed, length=LENGTH)
+        whole = run_kernel(dev, stream, not_before)
+        for horizon in np.linspace(0, whole.last_issue, 9, dtype=int).tolist():
+            run = run_kernel(dev, stream, not_before, horizon=horizon)
+            past = run.log[run.log["cycle"] > horizon]
+            assert first_difference(dev, run.log, whole.log[: len(run.log)]) == ""
+            assert len(run.log) >= (whole.log["cycle"] <= horizon).sum()
+            inserted = {dev.dram_standard.index[n] for n in ("REFab", "REFpb", "ACT", "PRE", "PREA")}
+            inserted.add(dev.dram_standard.index.get("ACT16", -1))
+            assert set(past["cmd"].tolist()) <= inserted
+            assert mode != RefreshMode.OFF or not len(past)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", NAMES)
+def test_without_refresh_a_shift_of_all_releases_shifts_all_cycles(name: str, seed: int) -> None:
+    dev = device(name, RefreshMode.OFF)
+    stream, not_before = random_stream(dev, seed, length=LENGTH)
+    base = int(compile_device(dev).scalars[at.S_MAX_GAP])
+    one = run_kernel(dev, stream, [base + each for each in not_before])
+    for shift in (1, 12_345, 10**12):
+        other = run_kernel(dev, stream, [base + shift + each for each in not_before])
+        other.log["cycle"] -= shift
+        assert first_difference(dev, other.log, one.log) == ""
+
+
+@pytest.mark.parametrize("mode", [RefreshMode.ALL_BANK, RefreshMode.PER_BANK])
+@pytest.mark.parametrize("name", NAMES)
+def test_with_refresh_a_shift_by_whole_rounds_shifts_all_cycles(name: str, mode: RefreshMode) -> None:
+    dev = device(name, mode)
+    period = dev.refresh_interval * (dev.organization.banks if mode == RefreshMode.PER_BANK else 1)
+    for seed in range(4):
+        stream, not_before = random_stream(dev, seed, length=LENGTH)
+        stream["safe"][0] = 1  # the refreshes of the idle time go before it
+        base, shift = 3 * period + 7, 11 * period
+        one = run_kernel(dev, stream, [base + each for each in not_before])
+        other = run_kernel(dev, stream, [base + shift + each for each in not_before])
+        tails = [one.log[one.log["cycle"] >= base], other.log[other.log["cycle"] >= base + shift]]
+        tails[1]["cycle"] -= shift
+        assert first_difference(dev, tails[1], tails[0]) == ""
+        assert len(other.log) - len(one.log) == 11 * (period // dev.refresh_interval)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("name", "mode"), CASES)
+def test_skipped_idle_time_is_booked_as_if_lived_through(name: str, mode: RefreshMode, seed: int) -> None:
+    dev, table = device(name, mode), compile_device(device(name, mode))
+    stream, not_before = random_stream(dev, seed, length=60, idle=0.0, safe=1.0)
+    pause = np.cumsum(np.random.default_rng(seed).random(60) < 0.1) * 300 * max(dev.refresh_interval, 1)
+    releases = (np.array(not_before) + pause).tolist()
+    lived, skipped = run_kernel(dev, stream, releases), run_kernel(dev, stream, releases, logged=False)
+    assert skipped.figures(table) == lived.figures(table)
+
+
+@pytest.mark.parametrize("mode", [RefreshMode.ALL_BANK, RefreshMode.PER_BANK])
+@pytest.mark.parametrize("name", NAMES)
+def test_long_idle_time_costs_nothing(name: str, mode: RefreshMode) -> None:
+    dev = device(name, mode)
+    rounds = 1_500_000
+    builder = Builder(dev)
+    builder.add("ACT", safe=True, release=rounds * dev.refresh_interval + 5)
+    builder.add("PREA")
+    run_kernel(dev, builder.stream(), logged=False)  # compile
+    t_end = 2 * rounds * dev.refresh_interval
+    begin = time.perf_counter()
+    run = run_kernel(dev, builder.stream(), builder.not_before, t_end=t_end, logged=False)
+    assert time.perf_counter() - begin < 0.1
+    refresh = dev.dram_standard.index["REFpb" if mode == RefreshMode.PER_BANK else "REFab"]
+    assert run.counts[refresh] == 2 * rounds
+    assert run.waits == run.last_issue == t_end
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("name", "mode"), CASES)
+def test_tables_of_the_used_commands_alone_give_the_same_cycles(name: str, mode: RefreshMode, seed: int) -> None:
+    dev = device(name, mode)
+    stream, not_before = random_stream(dev, seed, length=12, max_count=30)
+    used = names_of(name, stream)
+    full, lean = run_kernel(dev, stream, not_before), run_kernel(dev, stream, not_before, used=used)
+    assert first_difference(dev, lean.log, full.log) == ""
+    assert len(compile_device(dev, used=used).predecessors) < len(compile_device(dev).predecessors)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("name", "mode"), CASES)
+def test_kernel_logs_are_legal(name: str, mode: RefreshMode, seed: int) -> None:
+    dev = device(name, mode)
+    stream, not_before = random_stream(dev, 100 + seed, length=LENGTH)
+    rules = dev.dram_standard.rules + missing_rules(dev)
+    run = run_kernel(dev, stream, not_before, rules=rules)
+    assert [violation.text for violation in check(dev, run.log)] == []
+    assert first_difference(dev, run.log, run_oracle(dev, stream, not_before, rules=rules)) == ""
+
+
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("name", NAMES)
+def test_illegal_streams_stop_at_the_row_at_which_the_oracle_stops(name: str, seed: int) -> None:
+    """A random stream with one row taken out or put elsewhere."""
+    dev = device(name, MODES[seed % len(MODES)])
+    stream, not_before = random_stream(dev, seed, length=60)
+    rng = np.random.default_rng(seed)
+    rows = list(range(len(stream)))
+    rows.insert(int(rng.integers(len(stream))), rows.pop(int(rng.integers(len(stream)))))
+    broken, releases = stream[rows], [not_before[row] for row in rows]
+    run = run_kernel(dev, broken, releases)
+    try:
+        log = run_oracle(dev, broken, releases)
+    except IllegalStream as offence:
+        assert (run.status, run.position) == (at.ILLEGAL_ROW, offence.index)
+        log = run_oracle(dev, broken[: offence.index], releases[: offence.index])
+        assert first_difference(dev, run.log[: len(log)], log) == ""
+    else:
+        assert run.status == at.OK
+        assert first_difference(dev, run.log, log) == ""
+
+
+def test_refresh_may_not_stand_in_a_stream() -> None:
+    dev = device("aim")
+    stream = empty_stream(2)
+    stream["cmd"] = [dev.dram_standard.index["PREA"], dev.dram_standard.index["REFab"]]
+    run = run_kernel(dev, stream)
+    assert (run.status, run.position, len(run.log)) == (at.ILLEGAL_ROW, 1, 1)
+
+
+def test_a_tile_arrives_with_the_last_command_of_its_run() -> None:
+    dev = device("aim")
+    builder = Builder(dev)
+    builder.add("RDMAC16", count=3, release=20)
+    builder.add("RDMAC16")
+    builder.add("RDMAC16")
+    stream = builder.stream()
+    stream["tile"], stream["macs"] = [1, 0, 1], [5, 0, 7]
+    run = run_kernel(dev, stream, builder.not_before)
+    assert run.arrivals.tolist() == [run.log["cycle"][3], run.log["cycle"][4]]
+    assert run.result[at.R_MACS] == 22
+    assert run.log["rule"][0] == BINDING_HOST
+    assert run_kernel(dev, stream).log["rule"][0] == BINDING_START
