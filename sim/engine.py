@@ -72,5 +72,5 @@ def simulate(
     end_ps = max(host_end, clock.edge_ps(latest + 1))
     prefill = sum(r.phase == "prefill" for r in runs)
     prefill_end = int(machine.records.asic[machine.asic_base[prefill] - 1, 1]) if prefill < len(runs) else end_ps
-    tail, _ = machine.finish(end_ps)
+    tail = machine.finish(end_ps)
     return RawRun(mapping, runs, classes, machine.records, end_ps, prefill_end, tail.tolist())

@@ -42,14 +42,25 @@ class PassRun:
 class Records:
     """What happened, one row a step in the order of all passes.
 
-    ``pim`` is int64[steps, N_STEP], ``pim_counts`` int64[steps, commands] (all channels), ``waits`` int64[classes, ...] cycles by
-    binding summed over channels; ``asic`` is int64[steps, 3]: start and end in ps, busy ASIC cycles.
+    Attributes:
+        steps: int64[PIM steps, N_STEP + commands], see ``kernels.layout``; commands of all channels.
+        asic: int64[ASIC steps, 3]: start and end in ps, busy ASIC cycles.
+        waits: int64[classes, ...]: cycles by binding, summed over channels.
     """
 
-    pim: Ints
-    pim_counts: Ints
+    steps: Ints
     asic: Ints
     waits: Ints
+
+    @property
+    def pim(self) -> Ints:
+        """Times and sums of each PIM step."""
+        return self.steps[:, : at.N_STEP]
+
+    @property
+    def pim_counts(self) -> Ints:
+        """Commands of each PIM step."""
+        return self.steps[:, at.N_STEP :]
 
 
 class PimMachine:
@@ -62,20 +73,19 @@ class PimMachine:
         self.table = compile_device(self.device, used=_used_commands(mapping))
         n_channels, n_commands = mapping.system.channels.value, len(self.device.dram_standard.commands)
         width = at.N_RESULT + len(self.device.dram_standard.rules)
-        self.states = self.table.new_state(n_channels)
-        self._before = np.zeros_like(self.states)
-        self._results = np.zeros((n_channels, width), np.int64)
-        self._counts = np.zeros((n_channels, n_commands), np.int64)
+        size = self.table.state_size
+        self.channels = np.zeros((n_channels, 2 * size + width + n_commands), np.int64)
+        self.channels[:, :size] = self.table.new_state(n_channels)
         self._no_log = np.empty(0, ISSUED)
-        self._class = {name: i for i, name in enumerate(classes)}
         self.pim_base = np.cumsum([0, *(len(r.plan.pim) for r in runs)]).tolist()
         self.asic_base = np.cumsum([0, *(len(r.plan.asic) for r in runs)]).tolist()
         self.records = Records(
-            np.zeros((self.pim_base[-1], at.N_STEP), np.int64),
-            np.zeros((self.pim_base[-1], n_commands), np.int64),
+            np.zeros((self.pim_base[-1], at.N_STEP + n_commands), np.int64),
             np.zeros((self.asic_base[-1], 3), np.int64),
             np.zeros((len(classes), width), np.int64),
         )
+        self._table = self.table.arrays
+        self._waits = dict(zip(classes, self.records.waits, strict=True))
         common = math.gcd(self.host.clock.value, self.device.clock.value)
         self._ratio = (self.host.clock.value // common, self.device.clock.value // common)
         self._link_cycles = self.device.device_clock.cycles_ceil(mapping.system.link.latency.value)
@@ -102,12 +112,11 @@ class PimMachine:
         template = self.lowering.template(what.slot, run.kv_lengths[what.token])
         number = self.pim_base[index] + step
         arrivals = np.empty(len(template.tile_elements), np.int64)
-        record = self.records.pim[number]
+        record = self.records.steps[number]
         not_before = self.device.device_clock.cycles_ceil(now_ps) + self._link_cycles
         kernels.advance_all(
-            *self.table.arrays, self.states, template.stream, template.begin, template.end, what.row_shift, not_before,
-            arrivals, self._results, self._counts, self._before, self._no_log, record, self.records.pim_counts[number],
-            self.records.waits[self._class[slot.op_class]],
+            *self._table, self.channels, template.stream, template.slices, what.row_shift, not_before, arrivals,
+            self._no_log, record, self._waits[slot.op_class],
         )  # fmt: skip
         if record[at.P_STATUS] != at.OK or record[at.P_END] > MAX_CYCLES:
             raise SimulationError(f"{slot.op_class}: engine status {record[at.P_STATUS]} at cycle {record[at.P_END]}")
@@ -147,15 +156,14 @@ class PimMachine:
             )
         return end, busy
 
-    def finish(self, end_ps: int) -> tuple[Ints, Ints]:
-        """Issue the refreshes that fall due up to ``end_ps``; commands so issued, and last cycle of each channel."""
+    def finish(self, end_ps: int) -> Ints:
+        """Issue the refreshes that fall due up to ``end_ps`` on all channels; the commands so issued."""
         end = self.device.device_clock.cycles_ceil(end_ps)
-        self._counts[:] = 0
-        for channel, state in enumerate(self.states):
-            result = np.zeros(self._results.shape[1], np.int64)
-            result[at.R_START] = at.FOREVER
-            inorder.finish(*self.table.arrays, state, end, result, self._counts[channel], self._no_log)
-        return self._counts.sum(axis=0), self.states[:, at.T_LAST_ISSUE] >> at.RULE_BITS
+        counts = np.zeros(len(self.device.dram_standard.commands), np.int64)
+        for state in self.channels[:, : self.table.state_size]:
+            result = np.zeros(self.records.waits.shape[1], np.int64)
+            inorder.finish(*self._table, state, end, result, counts, self._no_log)
+        return counts
 
 
 def _used_commands(mapping: Mapping) -> frozenset[str]:

@@ -49,56 +49,53 @@ def same_future(scalars, a, b, not_before):
 
 @kernel
 def advance_all(
-    scalars, commands, predecessors, windows, states, stream, begin, end, row_shift, not_before, arrivals, results, counts,
-    before, no_log, step, step_counts, waits,
+    scalars, commands, predecessors, windows, channels, stream, slices, row_shift, not_before, arrivals, no_log, record, waits,
 ):  # fmt: skip
-    """Run ``stream[begin[c]:end[c]]`` on each channel c, all released at ``not_before``.
+    """Run ``stream[slices[0, c]:slices[1, c]]`` on each channel c, all released at ``not_before``.
 
     Args:
-        states: int64[channels, state_size], changed in place.
+        channels: int64[channels, 2 state_size + waits + commands]: the state of each, changed in place; then scratch.
         arrivals: int64[tiles], filled: the latest issue cycle over the channels of each tile's read.
-        results, counts, before: scratch, one row a channel.
-        step: int64[N_STEP], filled: sums over the channels (see ``layout``).
-        step_counts: int64[commands], filled: commands issued by all channels.
+        record: int64[N_STEP + commands], filled: sums over the channels (see ``layout``), commands issued by all of them.
         waits: int64[N_RESULT + rules], added to: cycles booked by binding, over all channels.
     """
-    n_channels = states.shape[0]
-    step[:] = 0
-    step[at.P_START], step[at.P_END] = at.FOREVER, at.NEVER
-    step_counts[:] = 0
+    n_channels, size = channels.shape[0], scalars[at.S_STATE_SIZE]
+    states, before = channels[:, :size], channels[:, size : 2 * size]
+    results = channels[:, 2 * size : 2 * size + waits.shape[0]]
+    counts = channels[:, 2 * size + waits.shape[0] :]
+    record[:] = 0
+    record[at.P_START], record[at.P_END] = at.FOREVER, at.NEVER
     arrivals[:] = at.NEVER
     for c in range(n_channels):
-        if begin[c] == end[c]:
+        begin, end = slices[0, c], slices[1, c]
+        if begin == end:
             continue
         twin = -1
         for d in range(c):
-            if begin[d] == begin[c] and end[d] == end[c] and same_future(scalars, before[d], states[c], not_before):
+            if slices[0, d] == begin and slices[1, d] == end and same_future(scalars, before[d], states[c], not_before):
                 twin = d
                 break
         if twin >= 0:
-            _copy(before[c], before[twin])
-            _copy(states[c], states[twin])
-            _copy(results[c], results[twin])
-            _copy(counts[c], counts[twin])
+            _copy(channels[c], channels[twin])
         else:
-            step[at.P_SIMULATED] += 1
+            record[at.P_SIMULATED] += 1
             _copy(before[c], states[c])
             results[c, :] = 0
             results[c, at.R_START], results[c, at.R_END] = at.FOREVER, at.NEVER
             counts[c, :] = 0
-            states[c, at.T_STREAM_POS], states[c, at.T_RUN_POS] = begin[c], 0
+            states[c, at.T_STREAM_POS], states[c, at.T_RUN_POS] = begin, 0
             advance(
-                scalars, commands, predecessors, windows, states[c], stream, end[c], row_shift, not_before, at.FOREVER,
+                scalars, commands, predecessors, windows, states[c], stream, end, row_shift, not_before, at.FOREVER,
                 arrivals, results[c], counts[c], no_log,
             )  # fmt: skip
-        step[at.P_START] = min(step[at.P_START], results[c, at.R_START])
-        step[at.P_END] = max(step[at.P_END], results[c, at.R_END])
-        step[at.P_STATUS] = max(step[at.P_STATUS], results[c, at.R_STATUS])
-        step[at.P_ACTIVE] += results[c, at.R_ACTIVE]
-        step[at.P_MACS] += results[c, at.R_MACS]
-        step[at.P_FORCED] += results[c, at.R_FORCED]
-        for i in range(step_counts.shape[0]):
-            step_counts[i] += counts[c, i]
+        record[at.P_START] = min(record[at.P_START], results[c, at.R_START])
+        record[at.P_END] = max(record[at.P_END], results[c, at.R_END])
+        record[at.P_STATUS] = max(record[at.P_STATUS], results[c, at.R_STATUS])
+        record[at.P_ACTIVE] += results[c, at.R_ACTIVE]
+        record[at.P_MACS] += results[c, at.R_MACS]
+        record[at.P_FORCED] += results[c, at.R_FORCED]
+        for i in range(counts.shape[1]):
+            record[at.N_STEP + i] += counts[c, i]
         for i in range(at.R_WAIT_DUE, waits.shape[0]):
             waits[i] += results[c, i]
 

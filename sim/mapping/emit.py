@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arch.device import DramDevice
-from ...traces.commands import COMMAND, CommandStream, empty_stream
+from ...traces.commands import COMMAND, CommandStream, empty_stream, join
 
 Intervals = NDArray[np.int64]
 """int64[n, 4]: first column (counted from the phase's first row), columns, useful MACs a column, tile read out (-1: none)."""
@@ -60,7 +60,7 @@ class Emitter:
             if len(phase.intervals):
                 parts.append(self._fill_buffer(phase.buffer_columns))
                 parts.append(self._walk(phase))
-        return np.concatenate(parts) if parts else empty_stream(0)
+        return join(parts)
 
     def _fill_buffer(self, columns: int) -> CommandStream:
         names = ["WRGB"] + ["WRMAC16"] * self.resets + ["TMOD"] * self.has_modes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...traces.commands import CommandStream, empty_stream
+from ...traces.commands import CommandStream, empty_stream, join
 from ..asic_cost import throughput_cycles
 from .emit import Emitter, Intervals, Phase
 from .pim_gpt import Mapping, value_groups
@@ -20,7 +20,7 @@ class Template:
 
     Attributes:
         stream: the distinct channel streams, one after another.
-        begin, end: int64[channels]: the slice of each channel.
+        slices: int64[2, channels]: begin and end of each channel's part.
         tile_elements: int64[tiles]: elements that all channels deliver with each tile.
         tile_cycles: int64[tiles]: ASIC cycles to take a tile in.
         tail_cycles: depth of the ASIC's pipeline, paid once after the last tile.
@@ -28,8 +28,7 @@ class Template:
     """
 
     stream: CommandStream
-    begin: NDArray[np.int64]
-    end: NDArray[np.int64]
+    slices: NDArray[np.int64]
     tile_elements: NDArray[np.int64]
     tile_cycles: NDArray[np.int64]
     tail_cycles: int
@@ -47,6 +46,7 @@ class Lowering:
         self.mapping = mapping
         self.geometry = mapping.geometry
         self.emitter = Emitter.of(mapping.system.device)
+        self._variants: dict[tuple[object, ...], CommandStream] = {}  # of the template in the making
         self._kept: dict[int, tuple[int, Template]] = {}  # slot -> the latest, and what it is for
 
     def template(self, slot_index: int, kv_length: int) -> Template:
@@ -68,6 +68,7 @@ class Lowering:
             "write_v": self._write_v,
             "read": self._read,
         }
+        self._variants.clear()
         per_channel = [makers[slot.kind](slot, kv_length, c) for c in range(self.geometry.channels)]
         return self._assemble(slot, per_channel)
 
@@ -93,9 +94,15 @@ class Lowering:
         ]
         n = self.mapping.system.device.params
         return Template(
-            np.concatenate(parts), np.array(begin), np.array(end), total, np.array(cost, np.int64),
+            join(parts), np.array([begin, end]), total, np.array(cost, np.int64),
             slot.final.depth, (n["nCL"] if slot.kind == "read" else n["nCLREG"]) + n["nBL"],
         )  # fmt: skip
+
+    def _multiply(self, key: tuple[object, ...], phases: list[Phase]) -> CommandStream:
+        """The stream of a product; channels whose ``key`` is equal have equal phases and share it."""
+        if key not in self._variants:
+            self._variants[key] = self.emitter.multiply(phases)
+        return self._variants[key]
 
     def _vmm(self, slot: Slot, kv_length: int, channel: int) -> ChannelStream:
         g, region = self.geometry, slot.region
@@ -127,14 +134,18 @@ class Lowering:
         columns = g.columns_of(slot.head_dim)
         local = np.arange(g.local_groups(-(-kv_length // g.banks), channel))
         valid = np.clip(kv_length - (local * g.channels + channel) * g.banks, 0, g.banks)
+        elements = np.repeat(valid, slot.heads)
+        final = np.ones(len(elements), bool)
+        key = (len(local), valid[-1:].tobytes())
+        if key in self._variants:
+            return self._variants[key], elements, final
         intervals = np.empty((len(local), slot.heads, 4), np.int64)
         intervals[:, :, 0] = (local * chunk.stride)[:, None] + np.arange(slot.heads) * columns
         intervals[:, :, 1] = columns
         intervals[:, :, 2] = (valid * g.epc)[:, None]
         intervals[:, :, 3] = np.arange(len(local) * slot.heads).reshape(len(local), slot.heads)
         phase = Phase(slot.heads * columns, region.row + chunk.row, intervals.reshape(-1, 4))
-        elements = np.repeat(valid, slot.heads)
-        return self.emitter.multiply([phase]), elements, np.ones(len(elements), bool)
+        return self._multiply(key, [phase]), elements, final
 
     def _value(self, slot: Slot, kv_length: int, channel: int) -> ChannelStream:
         g, region = self.geometry, slot.region
@@ -143,8 +154,13 @@ class Lowering:
         first_segment = self._segments_before(slot, channel)
         head, within = groups // per_head, groups % per_head
         valid = np.clip(slot.head_dim - within * g.banks, 0, g.banks)
-        phases: list[Phase] = []
         chunks = [c for c in region.chunks if c.begin < kv_length]
+        elements, final = np.tile(valid, len(chunks)), np.zeros(len(groups) * len(chunks), bool)
+        final[len(groups) * (len(chunks) - 1) :] = True
+        key = (first_segment, within.tobytes())
+        if key in self._variants:
+            return self._variants[key], elements, final
+        phases: list[Phase] = []
         for t, chunk in enumerate(chunks):
             width = min(chunk.width, kv_length - chunk.begin)
             for h in dict.fromkeys(head.tolist()):
@@ -152,9 +168,7 @@ class Lowering:
                 tile = t * len(groups) + int(at[0])
                 intervals = _segments(g, chunk, first_segment + at, valid[at], width, tile)
                 phases.append(Phase(g.columns_of(width), region.row + chunk.row, intervals))
-        elements, final = np.tile(valid, len(chunks)), np.zeros(len(groups) * len(chunks), bool)
-        final[len(groups) * (len(chunks) - 1) :] = True
-        return self.emitter.multiply(phases), elements, final
+        return self._multiply(key, phases), elements, final
 
     def _segments_before(self, slot: Slot, channel: int) -> int:
         """Segments of a channel's V that belong to blocks of heads before this one."""

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-
 from rowline.arch.device import DramDevice, RefreshMode
 from rowline.arch.spec import Command, Level, RowEffect, TimingRule
 from rowline.arch.values import Duration, Frequency, PinRate

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
 from rowline.arch.device import DramDevice
 from rowline.arch.spec import TimingRule
 from rowline.sim.compile import TimingTable, compile_device
@@ -49,10 +48,11 @@ class Outcome(NamedTuple):
     def figures(self, table: TimingTable) -> list[list[int]]:
         """All that must not depend on how the run was cut or logged: state, result and counts.
 
-        Scratch space, the status of the last call and the number of log rows are left out.
+        Scratch space, the status of the last call, the number of log rows and R_START (which has a test of its own)
+        are left out.
         """
         result = self.result.copy()
-        result[[at.R_STATUS, at.R_LOGGED]] = 0
+        result[[at.R_STATUS, at.R_LOGGED, at.R_START]] = 0
         state = self.state[: table.scalars[at.S_SCRATCH]]
         return [state.tolist(), result.tolist(), self.counts.tolist(), self.arrivals.tolist()]
 

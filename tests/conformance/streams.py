@@ -1,7 +1,6 @@
 """Streams for the conformance kit: random legal ones for any standard, and directed ones that make one rule bind."""
 
 import numpy as np
-
 from rowline.arch.device import DramDevice
 from rowline.arch.spec import Command, RowEffect
 from rowline.traces.commands import CommandStream

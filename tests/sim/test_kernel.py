@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from rowline.arch.device import RefreshMode
 from rowline.sim.compile import compile_device
 from rowline.sim.kernels import layout as at
