@@ -1,1 +1,21 @@
+"""Rowline: simulator of DRAM with processing-in-memory, driven by transformer workloads traced from PyTorch.
 
+``rowline.run(arch="pim-gpt", workload="gpt2-small", generated_tokens=32)`` returns a :class:`rowline.sim.results.RunResult`.
+"""
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "run"]
+
+
+def run(**request: Any) -> Any:
+    """Run one experiment; arguments are the fields of :class:`rowline.experiment.RunConfig`.
+
+    Raises:
+        rowline.arch.yamltree.ConfigError: an argument, preset or override is wrong.
+        rowline.sim.mapping.placement.MappingError: the model does not fit.
+    """
+    from rowline.experiment import RunConfig, run_experiment
+
+    return run_experiment(RunConfig.model_validate(request)).result

@@ -1,1 +1,215 @@
-def main() -> None: ...
+"""The ``rowline`` command. Imports nothing heavy: each verb imports what it needs."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Simulate DRAM with processing-in-memory, command by command, on transformers traced from PyTorch.",
+)
+show_app = typer.Typer(no_args_is_help=True, help="Print presets, models and mappings.")
+app.add_typer(show_app, name="show")
+
+Arch = Annotated[str | None, typer.Option("--arch", help="System preset or YAML file.", show_default="pim-gpt")]
+Workload = Annotated[str | None, typer.Option("--workload", help="Model or YAML file.", show_default="gpt2-small")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the system.")]
+Prompt = Annotated[int | None, typer.Option("--prompt", help="Tokens of the prompt.", show_default="1")]
+Tokens = Annotated[int | None, typer.Option("--tokens", help="Tokens to generate.", show_default="32")]
+LmHead = Annotated[bool | None, typer.Option("--lm-head/--no-lm-head", help="Multiply the LM head in the banks.")]
+Vectors = Annotated[int | None, typer.Option("--vectors-per-row", help="Prompt vectors per open row.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+Config = Annotated[Path | None, typer.Argument(help="YAML file with the keys of a run; options go over it.")]
+
+
+def _changes(
+    arch: str | None, workload: str | None, prompt: int | None, tokens: int | None, sets: list[str] | None,
+    lm_head: bool | None = None, vectors: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The options that were given, as keys of a RunConfig."""
+    from rowline.arch.yamltree import ConfigError, printable
+
+    overrides: dict[str, str] = {}
+    for text in sets or []:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError([f'--set {printable(text)}: expected "key.subkey=value"'])
+        overrides[key.strip()] = value.strip()
+    mapping = {"lm_head_on_pim": lm_head, "vectors_per_row": vectors}
+    changes: dict[str, Any] = {
+        "arch": arch, "workload": workload, "prompt_tokens": prompt, "generated_tokens": tokens,
+        "overrides": overrides, "mapping": {k: v for k, v in mapping.items() if v is not None},
+    }  # fmt: skip
+    return {k: v for k, v in changes.items() if v is not None}
+
+
+@app.command()
+def run(
+    config: Config = None,
+    arch: Arch = None,
+    workload: Workload = None,
+    prompt: Prompt = None,
+    tokens: Tokens = None,
+    sets: Sets = None,
+    lm_head: LmHead = None,
+    vectors_per_row: Vectors = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder.", show_default="out/<time>-<hash>")] = None,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no tables.")] = False,
+) -> None:
+    """Simulate a generation.
+
+    Example: rowline run --arch pim-gpt --workload gpt3-xl --prompt 1 --tokens 1024
+    """
+    begin = perf_counter()
+    from rowline import experiment as ex
+
+    request = ex.load_config(config, _changes(arch, workload, prompt, tokens, sets, lm_head, vectors_per_row))
+    ex.load(request)  # all that can be refused is refused before anything slow begins
+    from rowline import rundir, terminal
+
+    with terminal.progress(quiet or as_json) as on_pass:
+        done = ex.run_experiment(request, on_pass)
+    stats = done.result.stats | {"wall_s": 0.0, "provenance": rundir.provenance(done)}
+    folder = out or rundir.default_folder(request)
+    rundir.write_run(folder, done, stats)
+    stats["wall_s"] = perf_counter() - begin
+    if as_json:
+        print(json.dumps(stats))
+    elif not quiet:
+        terminal.print_run(stats, folder)
+
+
+@app.command()
+def stream(
+    arch: Arch = None,
+    sets: Sets = None,
+    outputs: Annotated[int, typer.Option(help="Rows of the weight matrix.")] = 16384,
+    inputs: Annotated[int, typer.Option(help="Columns of the weight matrix.")] = 4096,
+    without: Annotated[str, typer.Option(help="Causes to take out, comma separated (see the table).")] = "",
+    as_json: Json = False,
+) -> None:
+    """Stream one weight matrix through the MAC units and account for the time, cause by cause.
+
+    Example: rowline stream --arch aim --without refresh,mode_switch
+    """
+    from rowline import streaming, terminal
+
+    answer = streaming.stream_weights(arch or "aim", sets or [], outputs, inputs, [w for w in without.split(",") if w])
+    print(json.dumps(answer)) if as_json else terminal.print_stream(answer)
+
+
+@show_app.command("arch")
+def show_arch(
+    name: Annotated[str | None, typer.Argument(help="System preset or YAML file; none lists the presets.")] = None,
+    sets: Sets = None,
+    form: Annotated[str, typer.Option("-f", "--format", help="yaml or json.")] = "yaml",
+) -> None:
+    """Print a system fully expanded, with the source of every number."""
+    from rowline import rundir
+    from rowline.arch.loader import list_presets, load_system
+
+    if name is None:
+        print("\n".join(list_presets("system")))
+        return
+    data = load_system(name, sets or []).model_dump(mode="json")
+    print(json.dumps(data, indent=1) if form == "json" else rundir.to_yaml(data), end="\n" if form == "json" else "")
+
+
+@show_app.command("workload")
+def show_workload(
+    name: Annotated[str | None, typer.Argument(help="Model or YAML file; none lists the models.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print a model's shape and the operations of one decode pass."""
+    from rowline import experiment as ex
+    from rowline import terminal
+    from rowline.workloads.models.registry import list_models
+
+    if name is None:
+        print("\n".join(list_models()))
+        return
+    terminal.print_workload(ex.load_model(name), as_json)
+
+
+@show_app.command("mapping")
+def show_mapping(
+    config: Config = None,
+    arch: Arch = None,
+    workload: Workload = None,
+    prompt: Prompt = None,
+    tokens: Tokens = None,
+    sets: Sets = None,
+    lm_head: LmHead = None,
+    as_json: Json = False,
+) -> None:
+    """Print where every tensor lives: rows of each bank (--json: bank by bank)."""
+    from rowline import experiment as ex
+    from rowline import terminal
+
+    request = ex.load_config(config, _changes(arch, workload, prompt, tokens, sets, lm_head))
+    system, model = ex.load(request)
+    terminal.print_mapping(ex.map_workload(request, system, model), as_json)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from rowline import __version__
+
+    print(__version__)
+
+
+def _guard(action: Callable[[], None]) -> int:
+    """Run the command line; turn what can go wrong into one line a problem and an exit code."""
+    from rowline.arch.yamltree import ConfigError
+
+    try:
+        action()
+    except ConfigError as error:
+        return _fail(error.problems, 2)
+    except KeyboardInterrupt:
+        return _fail(["interrupted"], 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _fail([f"{error.filename or 'system'}: {error.strerror or error}"], 2)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own usage errors
+            return _fail([error.format_message()], 2)
+        if type(error).__name__ in ("MappingError", "SimulationError", "ValidationError", "UnitError"):
+            return _fail(str(error).splitlines(), 2)
+        if os.environ.get("ROWLINE_DEBUG"):
+            raise
+        return _fail([f"internal error: {type(error).__name__}: {error} (ROWLINE_DEBUG=1 shows where)"], 1)
+    return 0
+
+
+def _fail(lines: list[str], code: int) -> int:
+    for line in lines:
+        print(f"rowline: {line}", file=sys.stderr)
+    return code
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 our bug, 2 bad input, 130 interrupted."""
+
+    def call() -> None:
+        code = app(standalone_mode=False)
+        if code:
+            raise SystemExit(code)
+
+    try:
+        code = _guard(call)
+    except typer.Abort:
+        code = 130
+    sys.exit(code)

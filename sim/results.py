@@ -231,8 +231,17 @@ class RunResult:
                 "decode": self._phase(raw.prefill_end_ps, raw.end_ps, len(decode), decode),
             },
             "assumed": system.resting_on(SourceKind.ASSUMED),
+            "notes": self._notes(),
             "fitted": system.resting_on(SourceKind.FITTED),
         }
+
+    def _notes(self) -> list[str]:
+        """What a reader should know about the values that the run rests on."""
+        table = energy_table(self.raw.mapping.system)
+        notes: list[str] = []
+        if "ACT16" in self.counts and table.per_command[self._cmd("ACT16"), COMPONENTS.index("activate")] == 0:
+            notes.append("activation energy is 0: device.power.idd0 is below the standby currents over tRC")
+        return notes
 
     def op_columns(self) -> MappingABC[str, Any]:
         """Columns of the OpLog (:mod:`rowline.traces.oplog`): PIM steps, then ASIC steps."""

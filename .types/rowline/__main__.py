@@ -1,0 +1,1 @@
+../../rowline/__main__.py

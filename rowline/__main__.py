@@ -1,0 +1,5 @@
+"""``python -m rowline``."""
+
+from rowline.cli import main
+
+main()

@@ -1,0 +1,139 @@
+"""One run, from names to a result. Heavy imports happen only once everything that can be checked without them is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from rowline.arch.device import ELEMENT_BYTES
+from rowline.arch.loader import build, expand, load_system, nearest
+from rowline.arch.system import System
+from rowline.arch.values import Spec
+from rowline.arch.yamltree import ConfigError, printable, read_yaml
+from rowline.workloads.models.gpt import GptConfig
+from rowline.workloads.models.registry import get_model, list_models
+
+if TYPE_CHECKING:
+    from rowline.sim.mapping.pim_gpt import Mapping
+    from rowline.sim.results import RunResult
+
+MAX_TOKENS = 2**20
+
+
+class MappingChoices(Spec):
+    """How the workload is mapped; see :class:`rowline.sim.mapping.pim_gpt.MappingOptions`."""
+
+    lm_head_on_pim: bool = True
+    vectors_per_row: int = Field(default=1, ge=1, le=1024)
+
+
+class RunConfig(Spec):
+    """What ``rowline run`` is asked for. A CONFIG file holds these keys.
+
+    Attributes:
+        arch: system preset or path of a YAML file.
+        workload: model name or path of a YAML file with the fields of GptConfig.
+        overrides: dotted key of the system -> value.
+    """
+
+    arch: str = "pim-gpt"
+    workload: str = "gpt2-small"
+    prompt_tokens: int = Field(default=1, ge=1, le=MAX_TOKENS)
+    generated_tokens: int = Field(default=32, ge=1, le=MAX_TOKENS)
+    mapping: MappingChoices = MappingChoices()
+    overrides: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A finished run and how long its parts took on this machine, in seconds."""
+
+    config: RunConfig
+    result: "RunResult"
+    wall_s: dict[str, float]
+
+
+def load_config(path: Path | None, changes: dict[str, Any]) -> RunConfig:
+    """A run's configuration: the file's keys (if there is one) with ``changes`` over them.
+
+    Raises:
+        ConfigError: file, key or value is wrong.
+    """
+    config = build(RunConfig, expand(read_yaml(path))) if path is not None else RunConfig()
+    overrides = config.overrides | changes.pop("overrides", {})
+    mapping = config.mapping.model_copy(update=changes.pop("mapping", {}))
+    merged = config.model_dump() | changes | {"overrides": overrides, "mapping": mapping.model_dump()}
+    return RunConfig.model_validate(merged)
+
+
+def load_model(name: str) -> GptConfig:
+    """A model of the catalogue, or of a YAML file."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        return build(GptConfig, read_yaml(Path(name)))
+    if name not in list_models():
+        known = ", ".join(list_models())
+        raise ConfigError([f'unknown workload "{printable(name)}"{nearest(name, list_models())} Known: {known}'])
+    return get_model(name)
+
+
+def load(config: RunConfig) -> tuple[System, GptConfig]:
+    """System and model of a configuration, checked as far as is possible without tracing.
+
+    Raises:
+        ConfigError: anything is wrong, the model's context is too short, or its weights cannot fit the banks.
+    """
+    system = load_system(config.arch, [f"{k}={v}" for k, v in config.overrides.items()])
+    model = load_model(config.workload)
+    tokens = config.prompt_tokens + config.generated_tokens - 1
+    if tokens > model.n_positions:
+        raise ConfigError(
+            [f"workload {model.name}: {config.prompt_tokens} prompt + {config.generated_tokens} generated tokens need "
+             f"a context of {tokens}; n_positions is {model.n_positions}"]
+        )  # fmt: skip
+    d, layers = model.d_model, model.n_layers
+    matrices = layers * (4 * d * d + 2 * d * model.d_ff) + (model.vocab_size + model.n_positions) * d
+    need = ELEMENT_BYTES * (matrices + 2 * tokens * layers * d)  # the least that any placement takes
+    capacity = system.channels.value * system.device.organization.capacity_bytes
+    if need > capacity:
+        raise ConfigError(
+            [f"workload {model.name} does not fit arch {system.name}: weights and {tokens} tokens of KV cache need "
+             f"{need} bytes, the banks hold {capacity}: {need - capacity} bytes short"]
+        )  # fmt: skip
+    return system, model
+
+
+def map_workload(config: RunConfig, system: System, model: GptConfig) -> "Mapping":
+    """Trace the model and place it.
+
+    Raises:
+        MappingError: it does not fit.
+    """
+    from rowline.sim.mapping.pim_gpt import MappingOptions, map_graph
+    from rowline.workloads.tracer import trace_decode
+
+    tokens = config.prompt_tokens + config.generated_tokens - 1
+    options = MappingOptions(config.mapping.lm_head_on_pim, config.mapping.vectors_per_row)
+    return map_graph(system, trace_decode(model), tokens, options)
+
+
+def run_experiment(
+    config: RunConfig, on_pass: Callable[[int, int], None] = lambda done, total: None
+) -> Experiment:
+    """Load, trace, map and simulate.
+
+    Raises:
+        ConfigError, MappingError, SimulationError: see those.
+    """
+    begin = perf_counter()
+    system, model = load(config)
+    mapping = map_workload(config, system, model)
+    mapped = perf_counter()
+    from rowline.sim.engine import simulate
+    from rowline.sim.results import RunResult
+
+    raw = simulate(mapping, config.prompt_tokens, config.generated_tokens, on_pass)
+    wall = {"trace_and_map": mapped - begin, "simulate": perf_counter() - mapped}
+    return Experiment(config, RunResult(raw, config.prompt_tokens, config.generated_tokens), wall)

@@ -1,0 +1,103 @@
+"""The run folder: config.yaml, stats.json, ops.parquet and provenance.json, each written whole or not at all."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rowline import __version__
+from rowline.experiment import Experiment, RunConfig
+
+PACKAGES = ("numpy", "numba", "simpy", "torch", "pandas", "pyarrow", "pydantic")
+
+
+def digest(data: Any) -> str:
+    """SHA-256 of canonical JSON."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def provenance(experiment: Experiment) -> dict[str, Any]:
+    """What the result depends on: code, configuration, model graph and the libraries' versions. No times of day."""
+    mapping = experiment.result.raw.mapping
+    system = mapping.system.model_dump(mode="json")
+    return {
+        "rowline": __version__,
+        "git_revision": _git_revision(),
+        "config_digest": digest(experiment.config.model_dump(mode="json")),
+        "system_digest": digest(system),
+        "graph_digest": mapping.graph.digest(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+
+
+def _git_revision() -> str | None:
+    """Revision of the checkout that the code runs from, with ``-dirty`` where it was changed; None outside one."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        run = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True, text=True, timeout=5, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return run.stdout.strip()
+
+
+def default_folder(config: RunConfig) -> Path:
+    """``out/<time>-<hash>``; the hash is of the configuration."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return Path("out") / f"{stamp}-{digest(config.model_dump(mode='json'))[:8]}"
+
+
+def write_run(folder: Path, experiment: Experiment, stats: dict[str, Any]) -> None:
+    """Write the folder's files.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    from rowline.traces.oplog import OPLOG_TABLE
+    from rowline.traces.schema import write_table
+
+    folder.mkdir(parents=True, exist_ok=True)
+    mapping = experiment.result.raw.mapping
+    expanded = {
+        "run": experiment.config.model_dump(mode="json"),
+        "system": mapping.system.model_dump(mode="json"),
+    }
+    _write(folder / "config.yaml", to_yaml(expanded))
+    _write(folder / "stats.json", json.dumps(stats, indent=1) + "\n")
+    columns = experiment.result.op_columns()
+    write_table(folder / "ops.parquet", OPLOG_TABLE, columns, {"graph": mapping.graph.digest()})
+
+
+def to_yaml(data: Any) -> str:
+    """Plain data as YAML text."""
+    from io import StringIO
+
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.width = 120
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    stream = StringIO()
+    yaml.dump(data, stream)
+    return stream.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
