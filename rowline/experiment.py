@@ -6,7 +6,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from rowline.arch.device import ELEMENT_BYTES
 from rowline.arch.loader import build, expand, load_system, nearest
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rowline.sim.results import RunResult
 
 MAX_TOKENS = 2**20
+_OPTIONS = {"prompt_tokens": "--prompt", "generated_tokens": "--tokens", "vectors_per_row": "--vectors-per-row"}
 
 
 class MappingChoices(Spec):
@@ -66,7 +67,11 @@ def load_config(path: Path | None, changes: dict[str, Any]) -> RunConfig:
     overrides = config.overrides | changes.pop("overrides", {})
     mapping = config.mapping.model_copy(update=changes.pop("mapping", {}))
     merged = config.model_dump() | changes | {"overrides": overrides, "mapping": mapping.model_dump()}
-    return RunConfig.model_validate(merged)
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        lines = [f"{_OPTIONS.get(str(e['loc'][-1]), e['loc'][-1])} {e['input']}: {e['msg']}" for e in error.errors()]
+        raise ConfigError(lines) from None
 
 
 def load_model(name: str) -> GptConfig:

@@ -85,13 +85,13 @@ class PimMachine:
             np.zeros((len(classes), width), np.int64),
         )
         self._table = self.table.arrays
+        self._device_clock, self._host_clock = self.device.device_clock, self.host.asic_clock
         self._waits = dict(zip(classes, self.records.waits, strict=True))
         common = math.gcd(self.host.clock.value, self.device.clock.value)
         self._ratio = (self.host.clock.value // common, self.device.clock.value // common)
         self._link_cycles = self.device.device_clock.cycles_ceil(mapping.system.link.latency.value)
         self._arrivals: dict[int, tuple[Template, Ints]] = {}  # PIM step -> what the ASIC has yet to take in
         self._scratch = np.zeros(0, np.int64)
-        self._out = np.zeros(3, np.int64)
 
     def pim_steps(self, index: int) -> list[int]:
         """See the protocol."""
@@ -111,23 +111,22 @@ class PimMachine:
         slot = self.mapping.slots[what.slot]
         template = self.lowering.template(what.slot, run.kv_lengths[what.token])
         number = self.pim_base[index] + step
-        arrivals = np.empty(len(template.tile_elements), np.int64)
-        record = self.records.steps[number]
-        not_before = self.device.device_clock.cycles_ceil(now_ps) + self._link_cycles
-        kernels.advance_all(
+        arrivals = np.empty(template.tiles, np.int64)
+        not_before = self._device_clock.cycles_ceil(now_ps) + self._link_cycles
+        status = kernels.advance_all(
             *self._table, self.channels, template.stream, template.slices, what.row_shift, not_before, arrivals,
-            self._no_log, record, self._waits[slot.op_class],
+            self._no_log, self.records.steps[number], self._waits[slot.op_class],
         )  # fmt: skip
-        if record[at.P_STATUS] != at.OK or record[at.P_END] > MAX_CYCLES:
-            raise SimulationError(f"{slot.op_class}: engine status {record[at.P_STATUS]} at cycle {record[at.P_END]}")
-        if len(arrivals):
+        if status != at.OK or not_before > MAX_CYCLES:
+            raise SimulationError(f"{slot.op_class}: engine status {status}, released at cycle {not_before}")
+        if template.tiles:
             self._arrivals[number] = (template, arrivals)
 
     def execute(self, index: int, step: int, now_ps: int) -> int:
         """See the protocol."""
         run = self.runs[index]
         what = run.plan.asic[step]
-        clock = self.host.asic_clock
+        clock = self._host_clock
         start = clock.cycles_ceil(now_ps)
         if what.source >= 0:
             end, busy = self._take_in(self.pim_base[index] + what.source, start)
@@ -142,13 +141,12 @@ class PimMachine:
 
     def _take_in(self, pim_step: int, start: int) -> tuple[int, int]:
         template, arrivals = self._arrivals.pop(pim_step)
-        if len(self._scratch) < len(arrivals):
-            self._scratch = np.zeros(len(arrivals), np.int64)
-        kernels.take_in(
+        if len(self._scratch) < template.tiles:
+            self._scratch = np.zeros(template.tiles, np.int64)
+        end, busy, waiting = kernels.take_in(
             arrivals, template.latency + self._link_cycles, *self._ratio, start, template.tile_cycles,
-            template.tile_elements, template.tail_cycles, self._scratch, self._out,
+            template.tile_elements, template.tail_cycles, self._scratch,
         )  # fmt: skip
-        end, busy, waiting = (int(v) for v in self._out)
         if waiting * ELEMENT_BYTES > self.host.sram.value:
             raise SimulationError(
                 f"host.sram: {waiting * ELEMENT_BYTES} bytes of results wait for the ASIC, "

@@ -58,6 +58,9 @@ def advance_all(
         arrivals: int64[tiles], filled: the latest issue cycle over the channels of each tile's read.
         record: int64[N_STEP + commands], filled: sums over the channels (see ``layout``), commands issued by all of them.
         waits: int64[N_RESULT + rules], added to: cycles booked by binding, over all channels.
+
+    Returns:
+        the worst status of a channel.
     """
     n_channels, size = channels.shape[0], scalars[at.S_STATE_SIZE]
     states, before = channels[:, :size], channels[:, size : 2 * size]
@@ -98,10 +101,11 @@ def advance_all(
             record[at.N_STEP + i] += counts[c, i]
         for i in range(at.R_WAIT_DUE, waits.shape[0]):
             waits[i] += results[c, i]
+    return record[at.P_STATUS]
 
 
 @kernel
-def take_in(arrivals, latency, numerator, denominator, free, cycles, elements, tail, finished, out):
+def take_in(arrivals, latency, numerator, denominator, free, cycles, elements, tail, finished):
     """The host takes in tiles in order, each once it is there and the one before is done.
 
     Args:
@@ -112,7 +116,9 @@ def take_in(arrivals, latency, numerator, denominator, free, cycles, elements, t
         cycles: int64[tiles], host cycles a tile takes; ``tail`` more after the last.
         elements: int64[tiles], what waits in SRAM until it is taken in.
         finished: scratch, int64[tiles].
-        out: int64[3]: host cycle when all is done, busy cycles, most elements waiting at once.
+
+    Returns:
+        host cycle when all is done, busy cycles, most elements waiting at once.
     """
     time, busy, waiting, peak, oldest = free, np.int64(0), np.int64(0), np.int64(0), 0
     for i in range(arrivals.shape[0]):
@@ -125,4 +131,4 @@ def take_in(arrivals, latency, numerator, denominator, free, cycles, elements, t
         time = max(time, arrival) + cycles[i]
         busy += cycles[i]
         finished[i] = time
-    out[0], out[1], out[2] = time + tail, busy + tail, peak
+    return time + tail, busy + tail, peak

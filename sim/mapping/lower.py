@@ -21,6 +21,7 @@ class Template:
     Attributes:
         stream: the distinct channel streams, one after another.
         slices: int64[2, channels]: begin and end of each channel's part.
+        tiles: results that the channels deliver, in parts.
         tile_elements: int64[tiles]: elements that all channels deliver with each tile.
         tile_cycles: int64[tiles]: ASIC cycles to take a tile in.
         tail_cycles: depth of the ASIC's pipeline, paid once after the last tile.
@@ -29,6 +30,7 @@ class Template:
 
     stream: CommandStream
     slices: NDArray[np.int64]
+    tiles: int
     tile_elements: NDArray[np.int64]
     tile_cycles: NDArray[np.int64]
     tail_cycles: int
@@ -94,7 +96,7 @@ class Lowering:
         ]
         n = self.mapping.system.device.params
         return Template(
-            join(parts), np.array([begin, end]), total, np.array(cost, np.int64),
+            join(parts), np.array([begin, end]), tiles, total, np.array(cost, np.int64),
             slot.final.depth, (n["nCL"] if slot.kind == "read" else n["nCLREG"]) + n["nBL"],
         )  # fmt: skip
 
