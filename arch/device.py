@@ -1,4 +1,4 @@
-"""A DRAM device: one channel of a standard with its organisation, timing values, currents and, if it has them, MAC units."""
+"""A DRAM device: one channel of a standard with its organisation, timing, currents and, if it has them, MAC units."""
 
 from enum import StrEnum
 from functools import cached_property

@@ -86,7 +86,7 @@ def _extends_path(target: Node) -> Path:
     if name.endswith((".yaml", ".yml")):
         return Path(target.place.file).parent / name
     path = PRESETS / f"{name}.yaml"
-    if ".." in Path(name).parts or not path.is_file():
+    if ".." in Path(name).parts or Path(name).is_absolute() or not path.is_file():
         known = [f"{d.name}/{p}" for d in sorted(PRESETS.iterdir()) for p in list_presets(d.name)]
         hint = nearest(name, known)
         raise ConfigError([f'{target.place}  extends: no preset "{printable(name)}"{hint}'])
@@ -131,7 +131,8 @@ def build(model: type[SpecT], root: Node) -> SpecT:
     try:
         return model.model_validate(_plain(root, model))
     except ValidationError as error:
-        lines = [_explain(root, model, cast(dict[str, Any], e)) for e in error.errors(include_url=False)]
+        errors = [cast(dict[str, Any], e) for e in error.errors(include_url=False)]
+        lines = [_explain(root, model, e) for e in errors if e["type"] != "default_factory_not_called"]
         raise ConfigError(list(dict.fromkeys(lines))) from None
 
 
@@ -150,7 +151,7 @@ def _is_sourced(annotation: Any) -> bool:
 
 def _field_type(annotation: Any, key: str) -> Any:
     """Type of field ``key`` of a model type, of ``Model | None``, or of the values of a dict type."""
-    options = getattr(annotation, "__args__", ())
+    options: tuple[Any, ...] = getattr(annotation, "__args__", ())
     if getattr(annotation, "__origin__", None) is dict:
         return options[1]
     for option in (annotation, *options):
@@ -162,7 +163,7 @@ def _field_type(annotation: Any, key: str) -> Any:
 
 def _explain(root: Node, model: type[BaseModel], error: dict[str, Any]) -> str:
     """One line for one validation error; a message that starts with ``sub.key:`` is placed at that key."""
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = printable(str(error["msg"]).removeprefix("Value error, "), 400)
     path = [str(part) for part in error["loc"]]
     below, colon, rest = message.partition(": ")
     if colon and _descend(root, model, path + below.split("."))[0] == len(path) + below.count(".") + 1:

@@ -1,9 +1,9 @@
 """What a DRAM standard is: commands, timing rules and parameter names, all as data.
 
 A :class:`TimingRule` says that a command of class ``following`` may issue no earlier than ``latency`` cycles after
-a command of class ``preceding`` wherever the banks that both touch meet at ``scope``: they share a bank, they share a bank
-group, or they are merely in the same channel. A command that works on several banks at once (ACT4, MAC16, PREA) touches
-all of them, so one row rule serves the single-bank, bank-group and all-bank forms alike.
+a command of class ``preceding`` wherever the banks that both touch meet at ``scope``: they share a bank, they share a
+bank group, or they are merely in the same channel. A command that works on several banks at once (ACT4, MAC16, PREA)
+touches all of them, so one row rule serves the single-bank, bank-group and all-bank forms alike.
 """
 
 import ast
@@ -75,7 +75,8 @@ class TimingRule:
     """``following`` waits ``latency`` cycles after the ``window``-th last ``preceding``, at ``scope``.
 
     ``latency`` is an expression over cycle parameters (``"nCWL + nBL + nWR"``); ``term`` is the cause its waiting
-    is booked under. With ``window`` > 1 the count is of banks activated, see :func:`rowline.sim.compile.compile_device`.
+    is booked under. With ``window`` > 1 the count is of banks activated, see
+    :func:`rowline.sim.compile.compile_device`.
     """
 
     name: str

@@ -63,7 +63,7 @@ DIMENSIONS: dict[str, tuple[dict[str, Fraction], str]] = {
     "area": ({"mm2": Fraction(10**6), "um2": Fraction(1)}, "um2"),
 }
 
-_QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d{1,2})?|[+-]?\.\d+)\s*([A-Za-z/0-9]*)\s*")
+_QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d{1,2})?|[+-]?\.\d+)\s*([A-Za-z/0-9]*)\s*", re.ASCII)
 
 
 def split_quantity(text: str) -> tuple[Fraction, str]:

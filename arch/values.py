@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
 from .units import DIMENSIONS, Clock, UnitError, format_quantity, split_quantity, to_base
 
 
+_YAML_NAMES: dict[type, str] = {dict: "a mapping", list: "a list", type(None): "nothing", bool: "a truth value"}
+
+
 class SourceKind(StrEnum):
     """Where a number comes from."""
 
@@ -49,7 +52,7 @@ class Sourced(Spec):
         if "value" not in raw:
             raise ValueError("needs a value")
         if isinstance(raw["value"], (dict, list, type(None), bool)):
-            raise ValueError(f"expected {cls._expects()}, got {type(raw['value']).__name__}")
+            raise ValueError(f"expected {cls._expects()}, got {_YAML_NAMES[type(cast(object, raw['value']))]}")
         return raw | {"value": cls._parse(str(raw["value"]))}
 
     @classmethod
@@ -64,7 +67,7 @@ class Sourced(Spec):
     def _in_range(self) -> Self:
         if not self.low <= self.value <= self.high:
             low, high = (self._text(v) for v in (self.low, self.high))
-            raise ValueError(f"{self._text(self.value)} is outside its physical range {low} to {high}")
+            raise ValueError(f"{self.text} is outside its physical range {low} to {high}")
         return self
 
     @classmethod
@@ -212,6 +215,8 @@ class Duration(Sourced):
     def _from_cycles(cls, data: Any) -> Any:
         """Accept ``2 ck`` beside ``1 ns``; runs before the scalar is parsed as a time."""
         raw = cast(dict[str, Any], data) if isinstance(data, dict) else {"value": data}
+        if "in_cycles" in raw:
+            raise ValueError('in_cycles: unknown key (write "2 ck" for cycles)')
         if isinstance(raw.get("value"), str):
             number, unit = split_quantity(raw["value"])
             if unit == "ck":

@@ -1,9 +1,14 @@
 """YAML as a tree of strings that remembers where each key stands; nothing in it can run, grow or repeat.
 
-Scalars stay text (the schema types them), so ``1e3``, ``on`` and ``010`` mean what the schema says. Refused: anchors and
-aliases, tags, duplicate keys, more than one document, files above 1 MB, nesting above 32, more than 100,000 nodes.
+Scalars stay text (the schema types them), so ``1e3``, ``on`` and ``010`` mean what the schema says. Refused: anchors
+and aliases, tags, duplicate keys, more than one document, anything but a regular file, files above 1 MB, lines above
+10,000 characters, nesting above 32, more than 20,000 nodes.
 """
 
+# ruamel.yaml's events are untyped, so all that comes from them is unknown to a strict checker; it stays in this module.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +24,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-MAX_BYTES, MAX_DEPTH, MAX_NODES = 1_000_000, 32, 100_000
+MAX_BYTES, MAX_LINE, MAX_DEPTH, MAX_NODES = 1_000_000, 10_000, 32, 20_000
 
 
 class ConfigError(Exception):
@@ -70,20 +75,30 @@ def read_yaml(path: Path) -> Node:
     Raises:
         ConfigError: unreadable, no YAML, not a mapping, or beyond the limits of this module.
     """
-    name = printable(str(path), 200)
+    name = printable(str(path), 4096)
     try:
-        if path.stat().st_size > MAX_BYTES:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe or a device may never end
+            raise ConfigError([f"{name}: not a regular file"])
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
             raise ConfigError([f"{name}: larger than {MAX_BYTES} bytes"])
-        text = path.read_bytes().decode("utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError([f"{name}: not UTF-8 text (byte {error.start})"]) from None
     except OSError as error:
         raise ConfigError([f"{name}: {error.strerror or error}"]) from None
+    except ValueError as error:  # a path that holds a NUL
+        raise ConfigError([f"{name}: {error}"]) from None
     return parse_yaml(text, name)
 
 
 def parse_yaml(text: str, name: str) -> Node:
     """As :func:`read_yaml`, from text; ``name`` stands for the file in messages."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > MAX_LINE:
+            raise ConfigError([f"{Place(name, number)}: line longer than {MAX_LINE} characters"])
     try:
         root = _Builder(name).build(text)
     except MarkedYAMLError as error:

@@ -1,6 +1,7 @@
 """Rowline: simulator of DRAM with processing-in-memory, driven by transformer workloads traced from PyTorch.
 
-``rowline.run(arch="pim-gpt", workload="gpt2-small", generated_tokens=32)`` returns a :class:`rowline.sim.results.RunResult`.
+``rowline.run(arch="pim-gpt", workload="gpt2-small", generated_tokens=32)`` returns a
+:class:`rowline.sim.results.RunResult`.
 """
 
 from typing import Any

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -76,11 +76,11 @@ def run(
     ex.load(request)  # all that can be refused is refused before anything slow begins
     from rowline import rundir, terminal
 
-    with terminal.progress(quiet or as_json) as on_pass:
-        done = ex.run_experiment(request, on_pass)
-    stats = done.result.stats | {"wall_s": 0.0, "provenance": rundir.provenance(done)}
-    folder = out or rundir.default_folder(request)
-    rundir.write_run(folder, done, stats)
+    with rundir.claimed(out or rundir.default_folder(request)) as folder:
+        with terminal.progress(quiet or as_json) as on_pass:
+            done = ex.run_experiment(request, on_pass)
+        stats = done.result.stats | {"wall_s": 0.0, "provenance": rundir.provenance(done)}
+        rundir.write_run(folder, done, stats)
     stats["wall_s"] = perf_counter() - begin
     if as_json:
         print(json.dumps(stats))
@@ -111,7 +111,7 @@ def stream(
 def show_arch(
     name: Annotated[str | None, typer.Argument(help="System preset or YAML file; none lists the presets.")] = None,
     sets: Sets = None,
-    form: Annotated[str, typer.Option("-f", "--format", help="yaml or json.")] = "yaml",
+    form: Annotated[Literal["yaml", "json"], typer.Option("-f", "--format", help="How to print it.")] = "yaml",
 ) -> None:
     """Print a system fully expanded, with the source of every number."""
     from rowline import rundir
@@ -184,8 +184,9 @@ def _guard(action: Callable[[], None]) -> int:
     except OSError as error:
         return _fail([f"{error.filename or 'system'}: {error.strerror or error}"], 2)
     except Exception as error:
-        if hasattr(error, "format_message"):  # typer's own usage errors
-            return _fail([error.format_message()], 2)
+        format_message = getattr(error, "format_message", None)  # typer's own usage errors
+        if format_message is not None:
+            return _fail([format_message()], 2)
         if type(error).__name__ in ("MappingError", "SimulationError", "ValidationError", "UnitError"):
             return _fail(str(error).splitlines(), 2)
         if os.environ.get("ROWLINE_DEBUG"):
@@ -195,8 +196,10 @@ def _guard(action: Callable[[], None]) -> int:
 
 
 def _fail(lines: list[str], code: int) -> int:
-    for line in lines:
-        print(f"rowline: {line}", file=sys.stderr)
+    from rowline.arch.yamltree import printable
+
+    for line in filter(None, lines):
+        print(f"rowline: {printable(line, 2000)}", file=sys.stderr)
     return code
 
 
@@ -205,6 +208,8 @@ def main() -> None:
 
     def call() -> None:
         code = app(standalone_mode=False)
+        if code == 130:  # typer turned a KeyboardInterrupt into this
+            raise KeyboardInterrupt
         if code:
             raise SystemExit(code)
 

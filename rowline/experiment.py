@@ -6,7 +6,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from rowline.arch.device import ELEMENT_BYTES
 from rowline.arch.loader import build, expand, load_system, nearest
@@ -74,10 +74,21 @@ def load_config(path: Path | None, changes: dict[str, Any]) -> RunConfig:
         raise ConfigError(lines) from None
 
 
+class _GptFile(GptConfig):
+    """GptConfig as a YAML file holds it: whole numbers are text there."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_numbers(cls, data: dict[str, Any]) -> dict[str, Any]:
+        whole = {k for k, v in data.items() if isinstance(v, str) and v.isdecimal() and len(v) <= 18}
+        ints = {k for k, field in cls.model_fields.items() if field.annotation is int}
+        return {k: int(v) if k in whole & ints else v for k, v in data.items()}
+
+
 def load_model(name: str) -> GptConfig:
     """A model of the catalogue, or of a YAML file."""
     if name.endswith((".yaml", ".yml")) or "/" in name:
-        return build(GptConfig, read_yaml(Path(name)))
+        return GptConfig(**build(_GptFile, read_yaml(Path(name))).model_dump())
     if name not in list_models():
         known = ", ".join(list_models())
         raise ConfigError([f'unknown workload "{printable(name)}"{nearest(name, list_models())} Known: {known}'])

@@ -1,10 +1,12 @@
-"""The run folder: config.yaml, stats.json, ops.parquet and provenance.json, each written whole or not at all."""
+"""The run folder: config.yaml, stats.json and ops.parquet, each written whole or not at all."""
 
 import hashlib
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -55,6 +57,24 @@ def default_folder(config: RunConfig) -> Path:
     """``out/<time>-<hash>``; the hash is of the configuration."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return Path("out") / f"{stamp}-{digest(config.model_dump(mode='json'))[:8]}"
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[Path]:
+    """Create the run folder before the work begins; should the work fail, an empty folder goes again.
+
+    Raises:
+        OSError: the folder cannot be created or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _write(folder / ".rowline", "")
+        (folder / ".rowline").unlink()
+        yield folder
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 def write_run(folder: Path, experiment: Experiment, stats: dict[str, Any]) -> None:

@@ -31,7 +31,8 @@ def stream_weights(
     """
     for cause in without:
         if cause not in REMOVABLE:
-            raise ConfigError([f'--without {cause}: unknown cause{nearest(cause, REMOVABLE)} Known: {", ".join(REMOVABLE)}'])
+            hint = nearest(cause, REMOVABLE)
+            raise ConfigError([f"--without {cause}: unknown cause{hint} Known: {', '.join(REMOVABLE)}"])
     if not (1 <= outputs <= 2**24 and 1 <= inputs <= 2**24):
         raise ConfigError(["--outputs and --inputs: must lie between 1 and 2^24"])
     system = load_system(arch, [*sets, *_overrides(arch, sets, without)])
@@ -49,4 +50,5 @@ def _overrides(arch: str, sets: Sequence[str], without: Sequence[str]) -> list[s
     t_rp = "0 ns" if "precharge" in without else timing["tRP"].text
     plain = [t for cause in without for t in REMOVABLE[cause] if "tRC=" not in t]
     both = {"activate", "precharge"} <= set(without)
-    return [*plain, "device.timing.tRC=0 ns" if both else f"device.timing.tRC={t_rp if 'activate' in without else t_ras}"]
+    t_rc = "0 ns" if both else t_rp if "activate" in without else t_ras
+    return [*plain, f"device.timing.tRC={t_rc}"]

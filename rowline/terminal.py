@@ -29,9 +29,16 @@ def progress(silent: bool) -> Iterator[OnPass]:
         TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TextColumn("passes"), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as bar:
+    console = Console(stderr=True)
+    shown = console.is_terminal
+    with Progress(*columns, console=console, transient=True, refresh_per_second=4, disable=not shown) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _console() -> Console:
+    """Standard output as plain text: names come from files and may look like markup."""
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def si(value: float, unit: str) -> str:
@@ -44,7 +51,7 @@ def si(value: float, unit: str) -> str:
 
 def print_run(stats: dict[str, Any], folder: Path) -> None:
     """The summary of a run."""
-    console = Console(highlight=False)
+    console = _console()
     console.print(
         f"arch {stats['arch']}   workload {stats['workload']}   prompt {stats['prompt_tokens']}   "
         f"generated {stats['generated_tokens']}"
@@ -71,10 +78,11 @@ def print_run(stats: dict[str, Any], folder: Path) -> None:
     _print_breakdown(console, "energy by component", stats["energy_breakdown_j"], "J")
     assumed = stats["assumed"]
     console.print(f"rests on {len(assumed)} ASSUMED values: {', '.join(assumed[:SHOWN_ASSUMED])}"
-                  f"{', ... (all: stats.json, rowline show arch)' if len(assumed) > SHOWN_ASSUMED else ''}")  # fmt: skip
+                  f"{', ... (see stats.json, rowline show arch)' if len(assumed) > SHOWN_ASSUMED else ''}")  # fmt: skip
     for note in stats["notes"]:
         console.print(f"note: {note}")
-    console.print(f"wrote {folder} in {stats['wall_s']:.1f} s   next: rowline show mapping --workload {stats['workload']}")
+    again = f"rowline show mapping --workload {stats['workload']}"
+    console.print(f"wrote {folder} in {stats['wall_s']:.1f} s   next: {again}")
 
 
 def percentages(parts: dict[str, float]) -> dict[str, float]:
@@ -102,7 +110,7 @@ def _print_breakdown(console: Console, title: str, parts: dict[str, float], unit
 
 def print_stream(answer: dict[str, Any]) -> None:
     """The account of a weight stream."""
-    console = Console(highlight=False)
+    console = _console()
     rate, peak = answer["effective_bandwidth_bytes_per_s"], answer["peak_bandwidth_bytes_per_s"]
     console.print(
         f"arch {answer['arch']}   matrix {answer['outputs']} x {answer['inputs']}   "
@@ -125,7 +133,7 @@ def print_workload(model: GptConfig, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"model": model.model_dump(mode="json"), "ops": rows}))
         return
-    console = Console(highlight=False)
+    console = _console()
     console.print("  ".join(f"{k}={v}" for k, v in model.model_dump().items() if v != ""))
     console.print("one decode pass; -1 stands for the KV length, -2 for the cache before it")
     table = Table("op", "kind", "module", "inputs", "outputs", "from", box=None, pad_edge=False, header_style="bold")
@@ -148,14 +156,15 @@ def print_mapping(mapping: "Mapping", as_json: bool) -> None:
     if as_json:
         print(json.dumps({"placements": [asdict(p) for p in placements(mapping.geometry, regions)]}))
         return
-    console = Console(highlight=False)
+    console = _console()
     table = Table("tensor", "role", "shape", "rows of each bank", "chunks", "segments a bank", box=None, pad_edge=False,
                   header_style="bold")  # fmt: skip
     for r in regions:
         chunks = " ".join(f"{c.width}x{c.stride}" for c in r.chunks)
         low, high = min(r.chunks[0].segments), max(r.chunks[0].segments)
         segments = str(low) if low == high else f"{low} to {high}"
-        table.add_row(r.tensor, r.role, f"{r.outputs} x {r.inputs}", f"{r.row} to {r.row + r.rows - 1}", chunks, segments)
+        rows = f"{r.row} to {r.row + r.rows - 1}"
+        table.add_row(r.tensor, r.role, f"{r.outputs} x {r.inputs}", rows, chunks, segments)
     console.print(table)
     used = sum(r.rows for r in regions)
     g = mapping.geometry

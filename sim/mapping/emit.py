@@ -22,11 +22,15 @@ _ACT, _MAC, _PREA_FIRST, _TO_REG, _READ, _RESET, _TO_BANK, _PREA_LAST, _SLOTS = 
 
 @dataclass(frozen=True)
 class Phase:
-    """Fill ``buffer_columns`` of the global buffer, then multiply along ``intervals`` from row ``row`` on."""
+    """Fill ``buffer_columns`` of the global buffer, then multiply along ``intervals`` from row ``row`` on.
+
+    ``vectors`` input vectors are multiplied side by side, each with an accumulator of its own.
+    """
 
     buffer_columns: int
     row: int
     intervals: Intervals
+    vectors: int = 1
 
 
 @dataclass(frozen=True)
@@ -58,15 +62,15 @@ class Emitter:
         parts: list[CommandStream] = []
         for phase in phases:
             if len(phase.intervals):
-                parts.append(self._fill_buffer(phase.buffer_columns))
+                parts.append(self._fill_buffer(phase))
                 parts.append(self._walk(phase))
         return join(parts)
 
-    def _fill_buffer(self, columns: int) -> CommandStream:
-        names = ["WRGB"] + ["WRMAC16"] * self.resets + ["TMOD"] * self.has_modes
+    def _fill_buffer(self, phase: Phase) -> CommandStream:
+        names = ["WRGB"] + ["WRMAC16"] * (self.resets * phase.vectors) + ["TMOD"] * self.has_modes
         stream = empty_stream(len(names))
         stream["cmd"] = [self.cmd(n) for n in names]
-        stream["count"][0], stream["col"][0], stream["safe"][0] = columns, 0, 1
+        stream["count"][0], stream["col"][0], stream["safe"][0] = phase.buffer_columns, 0, 1
         return stream
 
     def _walk(self, phase: Phase) -> CommandStream:
@@ -84,6 +88,8 @@ class Emitter:
         fresh = np.concatenate(([True], done[:-1]))  # nothing accumulated yet
         final = np.zeros(len(row), bool)
         final[-1] = True
+        unused = np.zeros(len(row), bool)  # what is read out here is not accumulated on again
+        unused[-phase.vectors :] = True
 
         table = np.zeros((len(row), _SLOTS), COMMAND)
         table["row"] = table["col"] = table["tile"] = -1
@@ -101,7 +107,7 @@ class Emitter:
         present[:, _ACT] = opens
         present[:, _MAC] = True
         present[:, _READ] = done
-        present[:, _RESET] = done & ~final & self.resets
+        present[:, _RESET] = done & ~unused & self.resets
         present[:, _TO_REG] = done & self.has_modes
         present[:, _TO_BANK] = done & ~final & self.has_modes
         present[:, _PREA_FIRST] = closes & self.has_modes

@@ -121,8 +121,8 @@ class Lowering:
             for chunk in region.chunks:
                 intervals = _segments(g, chunk, local, valid, chunk.width, tile)
                 if slot.batch > 1:
-                    intervals = _repeat_segments(intervals, len(local), slot.batch)
-                phases.append(Phase(slot.batch * chunk.stride, region.row + chunk.row, intervals))
+                    intervals = _share_rows(g, intervals, slot.batch)
+                phases.append(Phase(slot.batch * chunk.stride, region.row + chunk.row, intervals, slot.batch))
                 tile_valid = np.zeros(here, np.int64)
                 tile_valid[: len(local)] = valid * slot.batch
                 elements.append(tile_valid)
@@ -259,11 +259,15 @@ def _segments(
     return np.stack(parts, axis=1).reshape(-1, 4)
 
 
-def _repeat_segments(intervals: Intervals, segments: int, times: int) -> Intervals:
-    """Each segment ``times`` times over before the next one: several input vectors share its open row."""
-    per_segment = len(intervals) // max(segments, 1)
-    blocks = intervals.reshape(segments, per_segment, 4)
-    return np.repeat(blocks[:, None], times, axis=1).reshape(-1, 4)
+def _share_rows(g: Geometry, intervals: Intervals, vectors: int) -> Intervals:
+    """Each interval ``vectors`` times over, once an input vector, row by row: a row stays open until all vectors used it."""
+    parts: list[tuple[int, int, int, int]] = []
+    for begin, columns, macs, tile in intervals.tolist():
+        pieces = _pieces(g, begin, columns)
+        for i, (row, col, count) in enumerate(pieces):
+            last = tile if i == len(pieces) - 1 else -1
+            parts += [(row * g.columns + col, count, macs, last)] * vectors
+    return np.array(parts, np.int64).reshape(-1, 4)
 
 
 def _pieces(g: Geometry, begin: int, columns: int) -> list[tuple[int, int, int]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from rowline.arch.device import DramDevice, RefreshMode
-from rowline.arch.spec import Command, Level, RowEffect, TimingRule
+from rowline.arch.spec import Command, DramStandard, Level, RowEffect, TimingRule
 from rowline.arch.values import Duration, Frequency, PinRate
 from rowline.sim.reference.oracle import run_oracle
 from rowline.traces.commands import CommandStream
@@ -28,6 +28,18 @@ UNREACHABLE = {
 def weaken(rules: tuple[TimingRule, ...], rule: TimingRule) -> tuple[TimingRule, ...]:
     """The rules, with ``rule`` one cycle shorter."""
     return tuple(replace(each, latency=f"{each.latency} - 1") if each is rule else each for each in rules)
+
+
+def weaken_edge(
+    standard: DramStandard, rules: tuple[TimingRule, ...], rule: TimingRule, pair: tuple[Command, Command]
+) -> tuple[TimingRule, ...]:
+    """The rules, with ``rule`` one cycle shorter between the commands of ``pair`` only."""
+    a, b = pair
+    before = tuple(c.name for c in standard.members(rule.preceding) if c is not a)
+    after = tuple(c.name for c in standard.members(rule.following) if c is not b)
+    others = tuple(replace(each, preceding=before) if each is rule else each for each in rules)
+    edge = replace(rule, preceding=(a.name,), following=(b.name,), latency=f"{rule.latency} - 1")
+    return (*others, replace(rule, preceding=(a.name,), following=after), edge)
 
 
 def refresh_mode(device: DramDevice, mode: RefreshMode) -> DramDevice:
@@ -89,23 +101,23 @@ def pair_stream(device: DramDevice, rule: TimingRule) -> PairStream | None:
     standard = device.dram_standard
     index = standard.rules.index(rule)
     found: PairStream | None = None
-    for builder, pair in _candidates(device, rule):
+    for builder, (a, b) in candidates(device, rule):
         stream = builder.stream()
         log = run_oracle(device, stream, builder.not_before)
-        hits = np.flatnonzero((log["rule"] == index) & (log["cmd"] == standard.index[pair[1]]))
+        hits = np.flatnonzero((log["rule"] == index) & (log["cmd"] == standard.index[b.name]))
         if not len(hits):
             continue
         weaker = run_oracle(device, stream, builder.not_before, rules=weaken(standard.rules, rule))
         alone = len(weaker) != len(log) or bool((weaker["cycle"] != log["cycle"]).any())
         if alone or found is None:
-            found = PairStream(stream, builder.not_before, pair, int(hits[-1]), alone)
+            found = PairStream(stream, builder.not_before, (a.name, b.name), int(hits[-1]), alone)
         if alone:
             break
     return found
 
 
-def _candidates(device: DramDevice, rule: TimingRule) -> Iterator[tuple[Builder, tuple[str, str]]]:
-    """Streams worth trying, those with the same command before and after first."""
+def candidates(device: DramDevice, rule: TimingRule) -> Iterator[tuple[Builder, tuple[Command, Command]]]:
+    """Streams in which ``rule`` may bind between a pair of commands; pairs of the same command first."""
     standard = device.dram_standard
     before, after = standard.members(rule.preceding), standard.members(rule.following)
     pairs = sorted(((a, b) for a in before for b in after), key=lambda pair: pair[0] is not pair[1])
@@ -114,7 +126,7 @@ def _candidates(device: DramDevice, rule: TimingRule) -> Iterator[tuple[Builder,
         for apart in (0, 1, size, 2 * size + 1):
             builder = Builder(device)
             if _write_pair(builder, a, b, apart, rule.window):
-                yield builder, (a.name, b.name)
+                yield builder, (a, b)
 
 
 def _write_pair(builder: Builder, a: Command, b: Command, apart: int, window: int) -> bool:

@@ -20,8 +20,6 @@ PROPOSED = {
         rule("tBUS-REG-WR", CHANNEL, "WRMAC16", "wr WRA16", "nCWLREG + nBL - nCWL", _IO),
         rule("tBUS-GB-REG", CHANNEL, "WRGB", "WRMAC16", "nCWLGB + nBL - nCWLREG", _IO),
         rule("tBUS-REG-GB", CHANNEL, "WRMAC16", "WRGB", "nCWLREG + nBL - nCWLGB", _IO),
-        # matters only where tWTRL is longer than tWR + tRP + tRCDRD
-        rule("tWTRL-WRA16", CHANNEL, "WRA16", "rd", "nCWL + nBL + nWTRL", Term.TURNAROUND),
         # like tWR-RDA: the implicit precharge cuts the recovery of an earlier array write short
         rule("tWR-RDA-WRCP", BANK, "WRCP", "RDA", "nCWL + nBL + nWR - nRTP", _RECOVERY),
         rule("tWR-RDA-EWMUL", BANK, "EWMUL16", "RDA", "nCWL + nWR - nRTP", _RECOVERY),

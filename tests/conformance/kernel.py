@@ -86,16 +86,17 @@ def run_kernel(
     counts = np.zeros(len(device.dram_standard.commands), np.int64)
     arrivals = np.full(int(stream["tile"].max(initial=-1)) + 1, at.NEVER, np.int64)
     log = np.empty(LOG_LENGTH if logged else 0, ISSUED)
+    tables = table.scalars, table.commands, table.predecessors, table.windows
     for end, until in [*(chop or ()), (len(stream), at.FOREVER if horizon is None else horizon)]:
         result[at.R_STATUS] = at.OK
         while state[at.T_STREAM_POS] < end and result[at.R_STATUS] == at.OK:
             row = int(state[at.T_STREAM_POS])
             release, stop = (not_before, end) if isinstance(not_before, int) else (not_before[row], row + 1)
-            advance(*table.arrays, state, stream, stop, 0, release, until, arrivals, result, counts, log)
+            advance(*tables, state, stream, stop, 0, release, until, arrivals, result, counts, log)
         if result[at.R_STATUS] in (at.ILLEGAL_ROW, at.LOG_FULL):
             break
     if t_end is not None and result[at.R_STATUS] == at.OK:
-        finish(*table.arrays, state, t_end, result, counts, log)
+        finish(*tables, state, t_end, result, counts, log)
     assert result[at.R_STATUS] != at.LOG_FULL
     return Outcome(log[: result[at.R_LOGGED]].copy(), state, result, counts, arrivals)
 

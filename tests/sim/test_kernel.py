@@ -11,7 +11,7 @@ from rowline.sim.compile import compile_device
 from rowline.sim.kernels import layout as at
 from rowline.sim.reference.checker import check
 from rowline.sim.reference.oracle import IllegalStream, run_oracle
-from rowline.traces.commands import BINDING_HOST, BINDING_START, CommandStream, empty_stream, expand_runs
+from rowline.traces.commands import BINDING_HOST, BINDING_START, empty_stream, expand_runs
 
 from ..conformance.builder import Builder
 from ..conformance.devices import CASES, MODES, NAMES, device
@@ -20,11 +20,6 @@ from ..conformance.kernel import first_difference, run_kernel
 from ..conformance.streams import random_stream
 
 SEEDS, LENGTH = 20, 150
-
-
-def names_of(name: str, stream: CommandStream) -> frozenset[str]:
-    """Names of the commands of a stream."""
-    return frozenset(device(name).dram_standard.commands[cmd].name for cmd in stream["cmd"])
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -180,12 +175,7 @@ PER_BANK_AFTER_WORK = pytest.param(
 
 @pytest.mark.parametrize(
     ("mode", "work_first"),
-    [
-        (RefreshMode.ALL_BANK, False),
-        (RefreshMode.ALL_BANK, True),
-        (RefreshMode.PER_BANK, False),
-        PER_BANK_AFTER_WORK,
-    ],
+    [(RefreshMode.ALL_BANK, False), (RefreshMode.ALL_BANK, True), (RefreshMode.PER_BANK, False), PER_BANK_AFTER_WORK],
 )
 @pytest.mark.parametrize("name", NAMES)
 def test_long_idle_time_costs_nothing(name: str, mode: RefreshMode, work_first: bool) -> None:
@@ -220,7 +210,7 @@ def test_the_first_command_is_the_same_with_and_without_a_log() -> None:
 def test_tables_of_the_used_commands_alone_give_the_same_cycles(name: str, mode: RefreshMode, seed: int) -> None:
     dev = device(name, mode)
     stream, not_before = random_stream(dev, seed, length=12, max_count=30)
-    used = names_of(name, stream)
+    used = frozenset(dev.dram_standard.commands[cmd].name for cmd in stream["cmd"])
     full, lean = run_kernel(dev, stream, not_before), run_kernel(dev, stream, not_before, used=used)
     assert first_difference(dev, lean.log, full.log) == ""
     assert len(compile_device(dev, used=used).predecessors) < len(compile_device(dev).predecessors)
