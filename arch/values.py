@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
 
 from .units import DIMENSIONS, Clock, UnitError, format_quantity, split_quantity, to_base
 
-
 _YAML_NAMES: dict[type, str] = {dict: "a mapping", list: "a list", type(None): "nothing", bool: "a truth value"}
 
 

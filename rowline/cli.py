@@ -217,4 +217,7 @@ def main() -> None:
         code = _guard(call)
     except typer.Abort:
         code = 130
+    if code == 130:  # everything is cleaned up; unloading the libraries would take another second
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)

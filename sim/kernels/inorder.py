@@ -112,7 +112,6 @@ def _book(state, result, counts, cmd, count, cycle, last, binding):
     before = max(state[at.T_LAST_ISSUE] >> at.RULE_BITS, 0)
     result[at.N_RESULT + binding] += cycle - before
     counts[cmd] += count
-    result[at.R_START] = min(result[at.R_START], cycle)
     result[at.R_END] = last
     state[at.T_LAST_ISSUE] = last << at.RULE_BITS
 
@@ -292,6 +291,7 @@ def _issue_run(scalars, commands, state, result, counts, log, entry, row, cycle,
             rule = binding if i == 0 else run_rule
             _write_log(log, result, cycle + i * gap, cmd, unit, row, col + i * step, rule)
     _book(state, result, counts, cmd, count, cycle, last, binding)
+    result[at.R_START] = min(result[at.R_START], cycle)
     result[at.N_RESULT + run_rule] += last - cycle
     result[at.R_MACS] += np.int64(entry.macs) * count
     effect = commands[cmd, at.C_ROW]

@@ -61,7 +61,7 @@ ROWS_DIFFER = -2
 
 # result of one call, for one channel; then one wait counter a rule
 R_STATUS = 0
-R_START = 1  # cycle of the first command issued in this call, FOREVER if none
+R_START = 1  # cycle of the first command of the stream issued in this call (no refresh), FOREVER if none
 R_END = 2  # cycle of the last, NEVER if none
 R_ACTIVE = 3  # cycles with a bank open, of intervals that ended in this call
 R_MACS = 4

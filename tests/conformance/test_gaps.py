@@ -1,4 +1,4 @@
-"""What the checker knows and the rule tables do not: each proposed rule is needed and is enough; lost refreshes show."""
+"""What the checker knows and the rule tables do not: each proposed rule is needed and enough; lost refreshes show."""
 
 import numpy as np
 import pytest
