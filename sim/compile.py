@@ -59,7 +59,7 @@ class TimingTable:
         """State of ``channels`` channels at cycle 0: all banks closed, nothing issued. int64[channels, state_size]."""
         state = np.full((channels, self.state_size), at.NEVER, np.int64)
         state[:, : at.T_ROWS] = 0
-        state[:, at.T_LAST_ISSUE] = state[:, at.T_LAST_NARROW] = at.NEVER
+        state[:, at.T_LAST_ISSUE] = state[:, at.T_LAST_NARROW] = state[:, at.T_LAST_COMMAND] = at.NEVER
         state[:, at.T_ALL_ROW] = -1
         state[:, at.T_ROWS : at.T_ROWS + int(self.scalars[at.S_BANKS])] = -1
         return state
@@ -107,7 +107,7 @@ def compile_device(
         if r.window > 1 and r.cycles(device.params) > 0
     ]
     return TimingTable(
-        _scalars(device, bus, bus_gap, predecessors, windows),
+        _scalars(device, bus, bus_gap, predecessors, windows, _refresh_gap(device, gaps)),
         commands,
         np.array(predecessors, np.int64).reshape(-1, 2),
         np.array(windows, np.int64).reshape(-1, 2),
@@ -134,6 +134,13 @@ def _gaps(device: DramDevice, rules: tuple[TimingRule, ...], bus: int) -> dict[t
     return gaps
 
 
+def _refresh_gap(device: DramDevice, gaps: dict[tuple[int, int, int], tuple[int, int]]) -> int:
+    """Largest gap between two refreshes of the device's mode, on the same bank or not."""
+    name = "REFpb" if device.refresh.mode == RefreshMode.PER_BANK else "REFab"
+    index = device.dram_standard.index[name]
+    return max(gaps.get((int(level), index, index), (0, -1))[0] for level in Level)
+
+
 def _activation_weight(device: DramDevice, command: Command) -> int:
     """Bank activations by which a command counts in activation windows."""
     if command.row != RowEffect.OPEN:
@@ -152,6 +159,7 @@ def _scalars(
     bus_gap: int,
     predecessors: list[tuple[int, int]],
     windows: list[tuple[int, int]],
+    refresh_gap: int,
 ) -> NDArray[np.int64]:
     standard, org = device.dram_standard, device.organization
     per_bank = device.refresh.mode == RefreshMode.PER_BANK
@@ -173,6 +181,7 @@ def _scalars(
     s[at.S_MAX_GAP] = max([bus_gap, *(key >> at.RULE_BITS for _, key in predecessors + windows)])
     instances = 1 + org.bank_groups.value + org.banks
     s[at.S_LAST] = at.T_ROWS + org.banks + depth
+    s[at.S_REFRESH_GAP] = max(bus_gap, refresh_gap)
     s[at.S_SCRATCH] = s[at.S_LAST] + instances * len(standard.commands)
     s[at.S_STATE_SIZE] = s[at.S_SCRATCH] + org.banks
     return s

@@ -67,6 +67,9 @@ PIM_RULES = (
     rule("tWRA16-ACT", BANK, "WRA16", "act", WRITE_TO_PRECHARGE + " + nRP", Term.PRECHARGE),
     rule("tWRA16-REFab", CHANNEL, "WRA16", "REFab", WRITE_TO_PRECHARGE + " + nRP", Term.REFRESH),
     rule("tWRA16-REFpb", BANK, "WRA16", "REFpb", WRITE_TO_PRECHARGE + " + nRP", Term.REFRESH),
+    # as tWR-RDA: the implicit precharge must not cut the recovery of an array write short; peers lack these
+    rule("tWR-RDA-WRCP", BANK, "WRCP", "RDA", "nCWL + nBL + nWR - nRTP", Term.WRITE_RECOVERY),
+    rule("tWR-RDA-EWMUL", BANK, "EWMUL16", "RDA", "nCWL + nWR - nRTP", Term.WRITE_RECOVERY),
     # column to column: the array path of a bank group, the shared path of the channel, the MAC unit's own rate
     rule("tCCDL-PIM-RD", GROUP, "rd array_rd", "rd array_rd", "nCCDL", Term.COLUMN),
     rule("tCCDS-PIM-RD", CHANNEL, "rd array_rd reg_rd", "rd array_rd reg_rd", "nCCDS", Term.COLUMN),
@@ -92,6 +95,15 @@ PIM_RULES = (
     rule("tWTRS-WRGB", CHANNEL, "WRGB", "rd reg_rd", "nCWLGB + nBL + nWTRS", Term.TURNAROUND),
     rule("tWTRS-WRMAC", CHANNEL, "WRMAC16", "rd reg_rd", "nCWLREG + nBL + nWTRS", Term.TURNAROUND),
     rule("tWTRL-WRMAC", CHANNEL, "WRMAC16", "reg_rd", "nCWLREG + nBL + nWTRL", Term.TURNAROUND),
+    # bursts of one direction but of different latency must not meet on the external bus; peers lack these
+    rule("tBUS-RD-REG", CHANNEL, "rd", "reg_rd", "nCL + nBL - nCLREG", Term.BUFFER_IO),
+    rule("tBUS-REG-RD", CHANNEL, "reg_rd", "rd", "nCLREG + nBL - nCL", Term.BUFFER_IO),
+    rule("tBUS-WR-GB", CHANNEL, "wr WRA16", "WRGB", "nCWL + nBL - nCWLGB", Term.BUFFER_IO),
+    rule("tBUS-GB-WR", CHANNEL, "WRGB", "wr WRA16", "nCWLGB + nBL - nCWL", Term.BUFFER_IO),
+    rule("tBUS-WR-REG", CHANNEL, "wr WRA16", "WRMAC16", "nCWL + nBL - nCWLREG", Term.BUFFER_IO),
+    rule("tBUS-REG-WR", CHANNEL, "WRMAC16", "wr WRA16", "nCWLREG + nBL - nCWL", Term.BUFFER_IO),
+    rule("tBUS-GB-REG", CHANNEL, "WRGB", "WRMAC16", "nCWLGB + nBL - nCWLREG", Term.BUFFER_IO),
+    rule("tBUS-REG-GB", CHANNEL, "WRMAC16", "WRGB", "nCWLREG + nBL - nCWLGB", Term.BUFFER_IO),
     # operands
     rule("tWRGB-MAC", CHANNEL, "WRGB", "gb_user", "nCWLGB + nBL + nGBRD", Term.BUFFER_IO),
     rule("tRDCP-GB", CHANNEL, "RDCP", "gb_user", "nRDCPGB", Term.BUFFER_IO),

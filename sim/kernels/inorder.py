@@ -121,6 +121,8 @@ def _remember(scalars, commands, state, cmd, unit, cycle):
     """Note the issue of ``cmd`` at every level instance where a later command may ask for it."""
     last, key = scalars[at.S_LAST], cycle << at.RULE_BITS
     footprint = commands[cmd, at.C_FOOTPRINT]
+    if commands[cmd, at.C_ROW] != at.ROW_REFRESH:
+        state[at.T_LAST_COMMAND] = key
     state[last + cmd] = key
     if footprint < 2:
         state[at.T_LAST_NARROW] = key
@@ -174,22 +176,21 @@ def _skip_idle(scalars, state, result, counts, log, until):
     Leaves the last refresh of each bank (or of the channel) to be issued one by one, so that the state is that of
     issuing them all.
     """
-    interval = scalars[at.S_REFRESH_INTERVAL]
-    keep = scalars[at.S_BANKS] + 1 if scalars[at.S_REFRESH_PER_BANK] else np.int64(2)
+    interval, gap = scalars[at.S_REFRESH_INTERVAL], scalars[at.S_REFRESH_GAP]
+    rounds = scalars[at.S_BANKS] if scalars[at.S_REFRESH_PER_BANK] else np.int64(1)
     due = (state[at.T_REFRESHED] + 1) * interval
-    skip = (until - due) // interval + 1 - keep
-    settled = (state[at.T_LAST_ISSUE] >> at.RULE_BITS) + scalars[at.S_MAX_GAP] < due
-    if skip <= 0 or log.shape[0] > 0 or not settled or scalars[at.S_MAX_GAP] > interval * (keep - 1):
+    quiet = (state[at.T_LAST_COMMAND] >> at.RULE_BITS) + scalars[at.S_MAX_GAP] < due
+    quiet = quiet and (state[at.T_LAST_ISSUE] >> at.RULE_BITS) + gap <= due and gap <= interval
+    skip = (until - due) // interval - rounds
+    skip -= skip % rounds
+    if skip <= 0 or not quiet or log.shape[0] > 0:
         return
-    if scalars[at.S_REFRESH_PER_BANK]:
-        skip -= skip % scalars[at.S_BANKS]
     counts[scalars[at.S_REFRESH_COMMAND]] += skip
     before = max(state[at.T_LAST_ISSUE] >> at.RULE_BITS, 0)
     state[at.T_REFRESHED] += skip
     last = state[at.T_REFRESHED] * interval
-    if skip > 0:
-        result[at.R_WAIT_DUE] += last - before
-        state[at.T_LAST_ISSUE] = last << at.RULE_BITS
+    result[at.R_WAIT_DUE] += last - before
+    state[at.T_LAST_ISSUE] = last << at.RULE_BITS
 
 
 @kernel
@@ -328,7 +329,8 @@ def advance(
         entry = stream[position]
         cmd, unit = np.int64(entry.cmd), np.int64(entry.unit)
         row = np.int64(entry.row) + row_shift if entry.row >= 0 else np.int64(-1)
-        if not _rows_allow(scalars, commands, state, cmd, unit, row):
+        runs = entry.count == 1 or commands[cmd, at.C_ROW] in (at.ROW_NONE, at.ROW_ACCESS)
+        if not runs or not _rows_allow(scalars, commands, state, cmd, unit, row):
             result[at.R_STATUS] = at.ILLEGAL_ROW
             break
         key = _bound(scalars, commands, predecessors, windows, state, cmd, unit)

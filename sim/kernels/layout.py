@@ -27,7 +27,8 @@ S_LAST = 14  # offset in the state of the last issue times
 S_STATE_SIZE = 15
 S_GROUPS = 16
 S_SCRATCH = 17  # offset in the state of room for one number a bank
-N_SCALARS = 18
+S_REFRESH_GAP = 18  # largest gap from one refresh to the next
+N_SCALARS = 19
 
 # fields of one command
 C_FOOTPRINT = 0  # 0 bank, 1 bank group, 2 channel
@@ -55,7 +56,8 @@ T_RING_POS = 5
 T_STREAM_POS = 6  # next row of the stream
 T_RUN_POS = 7  # commands of that row's run already issued
 T_LAST_NARROW = 8  # latest issue, as a key, of a command that touches fewer than all banks
-T_ROWS = 9  # open row of each bank (-1 closed), then the activation ring, then last issue times
+T_LAST_COMMAND = 9  # latest issue, as a key, of a command that is no refresh
+T_ROWS = 10  # open row of each bank (-1 closed), then the activation ring, then last issue times
 
 ROWS_DIFFER = -2
 

@@ -256,6 +256,8 @@ def run_oracle(
     names = [c.name for c in device.dram_standard.commands]
     releases = [not_before] * len(stream) if isinstance(not_before, int) else list(not_before)
     for index, (row, release) in enumerate(zip(stream, releases, strict=True)):
+        if row["count"] != 1 and device.dram_standard.commands[row["cmd"]].row not in (RowEffect.ACCESS, RowEffect.NONE):
+            raise IllegalStream(index, "a command that changes rows may not run")
         for step in range(int(row["count"])):
             col = int(row["col"]) + step if row["col"] >= 0 else -1
             request = channel.request(names[row["cmd"]], int(row["unit"]), int(row["row"]), col)
