@@ -101,7 +101,7 @@ def evaluate(expression: str, params: Mapping[str, int]) -> int:
 
     def walk(node: ast.expr) -> int:
         match node:
-            case ast.Constant(value=int(number)):
+            case ast.Constant(value=int(number)) if not isinstance(number, bool):
                 return number
             case ast.Name(id=name) if name in params:
                 return params[name]
@@ -109,12 +109,16 @@ def evaluate(expression: str, params: Mapping[str, int]) -> int:
                 return walk(left) + walk(right)
             case ast.BinOp(left=left, op=ast.Sub(), right=right):
                 return walk(left) - walk(right)
-            case ast.Call(func=ast.Name(id="max"), args=args):
+            case ast.Call(func=ast.Name(id="max"), args=[_, *_] as args, keywords=[]):
                 return max(walk(arg) for arg in args)
             case _:
                 raise ValueError(f'latency "{expression}": cannot evaluate "{ast.unparse(node)}"')
 
-    return walk(ast.parse(expression, mode="eval").body)
+    try:
+        tree = ast.parse(expression, mode="eval")
+    except SyntaxError as error:
+        raise ValueError(f'latency "{expression}": {error.msg}') from None
+    return walk(tree.body)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,8 @@ def format_quantity(value: int, dimension: str) -> str:
         if scaled.denominator == 1:
             text = f"{scaled.numerator} {unit}"
         elif math.gcd(scaled.denominator, 10**6) == scaled.denominator and scaled >= 1:
-            text = f"{float(scaled):.6f}".rstrip("0") + f" {unit}"
+            whole, millionths = divmod(int(scaled * 10**6), 10**6)
+            text = f"{whole}.{millionths:06d}".rstrip("0") + f" {unit}"
         else:
             continue
         if len(text) <= len(best):

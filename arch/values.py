@@ -196,7 +196,7 @@ class PerMille(Sourced):
 
     @classmethod
     def _text(cls, value: int) -> str:
-        return f"{value / 1000:g}"
+        return f"{value // 1000}.{value % 1000:03d}".rstrip("0").rstrip(".")
 
 
 class Duration(Sourced):

@@ -46,7 +46,7 @@ class TimingTable:
     windows: NDArray[np.int64]
 
     @property
-    def arrays(self) -> tuple[NDArray[np.int64], ...]:
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """The arrays in the order in which kernels take them."""
         return self.scalars, self.commands, self.predecessors, self.windows
 

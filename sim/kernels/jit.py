@@ -9,6 +9,7 @@ compiled code older than any source of this folder is dropped before anything is
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from numba import njit
 
@@ -26,5 +27,6 @@ def drop_stale_cache(folder: Path) -> int:
 with suppress(OSError):
     drop_stale_cache(Path(__file__).parent)
 
-kernel = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
-inlined = njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+kernel = njit(**_OPTIONS)
+inlined = njit(**_OPTIONS, inline="always")

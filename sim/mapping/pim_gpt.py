@@ -249,10 +249,11 @@ class _Planner:
             slot = Slot("read", "embedding", mapping.regions[op.weight_name])
             tokens = list(range(self.plan.batch))
         after = max([self._after(op), *(self._after(r) for r in riding if self._after(r) >= 0)])
+        label = riding[-1].kind if riding else ("argmax" if _is_lm_head(op) else "accumulate")
+        label = "embedding" if op.kind == "embedding" else label
+        done = after
         for token in tokens:
             source = self._pim(slot, op, token, after)
-            label = riding[-1].kind if riding else ("argmax" if _is_lm_head(op) else "accumulate")
-            label = "embedding" if op.kind == "embedding" else label
             done = self._asic(AsicStep(label, op.layer, op.index, token, source=source))
         for absorbed in (op, *riding):
             self.ready[absorbed.index] = done

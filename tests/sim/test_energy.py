@@ -1,7 +1,6 @@
 """Energy per event against the power figures that the values came from."""
 
 import pytest
-
 from rowline.arch.loader import load_system
 from rowline.sim.energy import COMPONENTS, energy_table
 

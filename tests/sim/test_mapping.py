@@ -4,7 +4,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-
 from rowline.arch.loader import load_system
 from rowline.arch.system import System
 from rowline.sim.mapping.lower import Lowering, Template
