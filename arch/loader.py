@@ -29,7 +29,7 @@ def list_presets(folder: str) -> list[str]:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint such as ``; did you mean "banks"?``, or an empty string."""
-    options = list(known)
+    options = [k for k in known if k != word]
     by_lower = {k.lower(): k for k in options}
     match = difflib.get_close_matches(word.lower(), list(by_lower), n=1, cutoff=0.5)
     return f'; did you mean "{by_lower[match[0]]}"?' if match else ""
@@ -57,11 +57,10 @@ def _load_system(name: str, sets: tuple[str, ...]) -> System:
 def _resolve(name: str, folder: str) -> Path:
     if name.endswith((".yaml", ".yml")) or "/" in name:
         return Path(name)
-    path = PRESETS / folder / f"{name}.yaml"
-    if not path.is_file():
-        known = list_presets(folder)
+    known = list_presets(folder)
+    if name not in known:
         raise ConfigError([f'unknown {folder} "{printable(name)}"{nearest(name, known)} Known: {", ".join(known)}'])
-    return path
+    return PRESETS / folder / f"{name}.yaml"
 
 
 def expand(node: Node, depth: int = 0) -> Node:
@@ -85,12 +84,11 @@ def _extends_path(target: Node) -> Path:
     name = str(target.value)
     if name.endswith((".yaml", ".yml")):
         return Path(target.place.file).parent / name
-    path = PRESETS / f"{name}.yaml"
-    if ".." in Path(name).parts or Path(name).is_absolute() or not path.is_file():
-        known = [f"{d.name}/{p}" for d in sorted(PRESETS.iterdir()) for p in list_presets(d.name)]
+    known = [f"{d.name}/{p}" for d in sorted(PRESETS.iterdir()) for p in list_presets(d.name)]
+    if name not in known:
         hint = nearest(name, known)
         raise ConfigError([f'{target.place}  extends: no preset "{printable(name)}"{hint}'])
-    return path
+    return PRESETS / f"{name}.yaml"
 
 
 def overlay(base: Node, top: Node) -> Node:
@@ -111,8 +109,10 @@ def apply_sets(root: Node, sets: Iterable[str]) -> Node:
         if not equals or not all(parts) or len(parts) > 16:
             raise ConfigError([f'--set {printable(text)}: expected "key.subkey=value"'])
         place = Place(f"--set {printable(text)}", 0)
-        leaf = parse_yaml(f"value: {value.strip()}", place.file).value
-        node = Node(place, cast(dict[str, Node], leaf)["value"].value)
+        leaf = cast(dict[str, Node], parse_yaml(f"value: {value.strip()}", place.file).value)
+        if len(leaf) != 1:
+            raise ConfigError([f"{place}: expected one value"])
+        node = Node(place, leaf["value"].value)
         if isinstance(node.value, str):
             node.value = {"value": Node(place, node.value), "ref": Node(place, "set by the user")}
             node.key_places["set"] = place  # marks a scalar, see _plain

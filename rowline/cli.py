@@ -207,7 +207,10 @@ def main() -> None:
     """Entry point. Exit codes: 0 done, 1 our bug, 2 bad input, 130 interrupted."""
 
     def call() -> None:
-        code = app(standalone_mode=False)
+        try:
+            code = app(standalone_mode=False)
+        except SystemExit as end:  # typer makes exit code 1 of a reader that went away
+            raise (end.__context__ if isinstance(end.__context__, BrokenPipeError) else end) from None
         if code == 130:  # typer turned a KeyboardInterrupt into this
             raise KeyboardInterrupt
         if code:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rowline.arch.yamltree import printable
 from rowline.workloads.models.gpt import GptConfig
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def print_run(stats: dict[str, Any], folder: Path) -> None:
     """The summary of a run."""
     console = _console()
     console.print(
-        f"arch {stats['arch']}   workload {stats['workload']}   prompt {stats['prompt_tokens']}   "
+        f"arch {printable(stats['arch'])}   workload {printable(stats['workload'])}   prompt {stats['prompt_tokens']}   "
         f"generated {stats['generated_tokens']}"
     )
     table = Table("phase", box=None, pad_edge=False, header_style="bold")
@@ -81,7 +82,7 @@ def print_run(stats: dict[str, Any], folder: Path) -> None:
                   f"{', ... (see stats.json, rowline show arch)' if len(assumed) > SHOWN_ASSUMED else ''}")  # fmt: skip
     for note in stats["notes"]:
         console.print(f"note: {note}")
-    again = f"rowline show mapping --workload {stats['workload']}"
+    again = f"rowline show mapping --workload {printable(stats['workload'])}"
     console.print(f"wrote {folder} in {stats['wall_s']:.1f} s   next: {again}")
 
 
@@ -113,7 +114,7 @@ def print_stream(answer: dict[str, Any]) -> None:
     console = _console()
     rate, peak = answer["effective_bandwidth_bytes_per_s"], answer["peak_bandwidth_bytes_per_s"]
     console.print(
-        f"arch {answer['arch']}   matrix {answer['outputs']} x {answer['inputs']}   "
+        f"arch {printable(answer['arch'])}   matrix {answer['outputs']} x {answer['inputs']}   "
         f"{rate / 1e12:.3f} of {peak / 1e12:.3f} TB/s ({rate / peak:.1%})   row hits {answer['row_hit_rate']:.2%}"
     )
     _print_breakdown(console, "time by cause", answer["latency_by_term_s"], "s")
@@ -134,7 +135,7 @@ def print_workload(model: GptConfig, as_json: bool) -> None:
         print(json.dumps({"model": model.model_dump(mode="json"), "ops": rows}))
         return
     console = _console()
-    console.print("  ".join(f"{k}={v}" for k, v in model.model_dump().items() if v != ""))
+    console.print("  ".join(f"{k}={printable(str(v), 2000)}" for k, v in model.model_dump().items() if v != ""))
     console.print("one decode pass; -1 stands for the KV length, -2 for the cache before it")
     table = Table("op", "kind", "module", "inputs", "outputs", "from", box=None, pad_edge=False, header_style="bold")
     for row in rows:

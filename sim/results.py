@@ -3,10 +3,9 @@
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ..arch.device import ELEMENT_BYTES
@@ -17,6 +16,9 @@ from .attribution import attribute
 from .energy import COMPONENTS, energy_table
 from .engine import RawRun
 from .kernels import layout as at
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Ints = NDArray[np.int64]
 PS_PER_S, FJ_PER_J = 1e12, 1e15
@@ -248,16 +250,16 @@ class RunResult:
         raw, steps = self.raw, self._steps
         device = raw.mapping.system.device
         bursts = np.array([bool(c.bus) for c in device.dram_standard.commands])
-        phase = np.array([r.phase for r in raw.runs], dtype=object)
+        phase = np.array([r.phase for r in raw.runs])
         start, end = self._pim_ps
         energy = self._step_energy_fj
         macs = raw.records.pim[:, at.P_MACS]
         zeros = np.zeros(len(steps["asic"]), np.int64)
         both = np.concatenate((steps["pim"], steps["asic"]))
-        names = np.array(self.classes, dtype=object)
+        names = np.array(self.classes)
         columns = (
             both[:, 5], phase[both[:, 5]], both[:, 6],
-            np.repeat(np.array(["pim", "asic"], dtype=object), (len(start), len(zeros))),
+            np.repeat(np.array(["pim", "asic"]), (len(start), len(zeros))),
             names[both[:, 1]], both[:, 2], both[:, 3],
             np.concatenate((start, raw.records.asic[:, 0])),
             np.concatenate((end, raw.records.asic[:, 1])),
@@ -269,6 +271,8 @@ class RunResult:
         )  # fmt: skip
         return dict(zip(OPLOG_COLUMNS, columns, strict=True))
 
-    def ops(self) -> pd.DataFrame:
+    def ops(self) -> "pd.DataFrame":
         """The OpLog as a DataFrame."""
+        import pandas as pd  # half a second that a run without tables need not pay
+
         return pd.DataFrame(dict(self.op_columns()))

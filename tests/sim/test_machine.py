@@ -140,7 +140,7 @@ def test_bounds(small: RunResult):
     assert (ops.end_ps >= ops.start_ps).all() and ops.end_ps.max() <= small.raw.end_ps
     assert ops.energy_fj.sum() <= stats["energy_j"] * 1e15
     asic = ops[ops["unit"] == "asic"]
-    assert (asic["start_ps"].to_numpy()[1:] >= asic["end_ps"].to_numpy()[:-1]).all(), "the ASIC does one thing at a time"
+    assert (np.asarray(asic["start_ps"])[1:] >= np.asarray(asic["end_ps"])[:-1]).all(), "the ASIC does one thing at a time"
 
 
 def test_a_step_starts_only_when_its_operands_are_there(small: RunResult):
