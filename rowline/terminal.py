@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rowline.sim.mapping.pim_gpt import Mapping
 
 OnPass = Callable[[int, int], None]
-SHOWN_ASSUMED = 6
 
 
 @contextmanager
@@ -58,13 +57,14 @@ def print_run(stats: dict[str, Any], folder: Path) -> None:
         f"generated {stats['generated_tokens']}"
     )
     table = Table("phase", box=None, pad_edge=False, header_style="bold")
-    for title in ("latency", "tokens/s", "PIM util", "GB/s of peak"):
+    for title in ("latency", "tokens/s", "energy", "row hits", "PIM util", "GB/s of peak"):
         table.add_column(title, justify="right")
     peak = stats["peak_bandwidth_bytes_per_s"]
     for name, phase in stats["phases"].items():
         rate = phase["effective_bandwidth_bytes_per_s"]
         table.add_row(
-            name, si(phase["latency_s"], "s"), f"{phase['tokens_per_s']:.1f}", f"{phase['pim_utilization']:.1%}",
+            name, si(phase["latency_s"], "s"), f"{phase['tokens_per_s']:.1f}", si(phase["energy_j"], "J"),
+            f"{phase['row_hit_rate']:.2%}", f"{phase['pim_utilization']:.1%}",
             f"{rate / 1e9:.0f} / {peak / 1e9:.0f} ({rate / peak:.1%})",
         )  # fmt: skip
     console.print(table)
@@ -77,9 +77,9 @@ def print_run(stats: dict[str, Any], folder: Path) -> None:
     _print_breakdown(console, "time by op class", stats["latency_breakdown_s"], "s")
     _print_breakdown(console, "time by cause", stats["latency_by_term_s"], "s")
     _print_breakdown(console, "energy by component", stats["energy_breakdown_j"], "J")
-    assumed = stats["assumed"]
-    console.print(f"rests on {len(assumed)} ASSUMED values: {', '.join(assumed[:SHOWN_ASSUMED])}"
-                  f"{', ... (see stats.json, rowline show arch)' if len(assumed) > SHOWN_ASSUMED else ''}")  # fmt: skip
+    console.print(f"rests on {len(stats['assumed'])} ASSUMED values:")
+    for group, names in grouped(stats["assumed"]).items():
+        console.print(f"  {group}: {' '.join(names)}", soft_wrap=True)
     for note in stats["notes"]:
         console.print(f"note: {note}")
     again = f"rowline show mapping --workload {printable(stats['workload'])}"
@@ -97,6 +97,15 @@ def percentages(parts: dict[str, float]) -> dict[str, float]:
     for name in sorted(exact, key=lambda k: floor[k] - exact[k])[:short]:
         floor[name] += 1
     return {k: v / 10 for k, v in floor.items()}
+
+
+def grouped(names: list[str]) -> dict[str, list[str]]:
+    """Dotted names by what stands before the last dot."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        head, _, tail = name.rpartition(".")
+        groups.setdefault(head, []).append(tail)
+    return groups
 
 
 def _print_breakdown(console: Console, title: str, parts: dict[str, float], unit: str) -> None:

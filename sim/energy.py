@@ -23,7 +23,7 @@ from ..arch.device import DramDevice
 from ..arch.spec import Level, RowEffect
 from ..arch.system import System
 
-COMPONENTS: tuple[str, ...] = ("activate", "read_write", "mac_array", "mac_logic", "refresh", "background", "link", "asic")
+COMPONENTS: tuple[str, ...] = ("activate", "read_write", "mac_array", "mac_logic", "refresh", "link")
 _PER_FJ = 10**9  # uV x uA x ps = 1e-24 J
 
 

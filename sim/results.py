@@ -94,18 +94,19 @@ class RunResult:
         commands = self.raw.mapping.system.device.dram_standard.commands
         return {c.name: int(n) for c, n in zip(commands, total, strict=True) if n}
 
-    def row_hit_rate(self, kinds: tuple[str, ...] | None = None) -> float:
-        """Column accesses of banks that found their row open, over all of them; ``kinds`` narrows to slots of that kind.
+    def row_hit_rate(self, kinds: tuple[str, ...] | None = None, steps: NDArray[np.bool_] | None = None) -> float:
+        """Column accesses of banks that found their row open, over all of them; each activation is charged to one access.
 
-        Each activation of a bank is charged to one access.
+        ``kinds`` narrows to slots of those kinds, ``steps`` to a choice of PIM steps.
         """
         counts = self.raw.records.pim_counts
+        chosen = np.ones(len(counts), bool) if steps is None else steps
         if kinds is not None:
             wanted = np.array([s.kind in kinds for s in self.raw.mapping.slots])
-            counts = counts[wanted[self._steps["pim"][:, 0]]]
+            chosen = chosen & wanted[self._steps["pim"][:, 0]]
         device = self.raw.mapping.system.device
         accesses = activations = 0
-        for command, n in zip(device.dram_standard.commands, counts.sum(axis=0).tolist(), strict=True):
+        for command, n in zip(device.dram_standard.commands, counts[chosen].sum(axis=0).tolist(), strict=True):
             per_group = device.organization.banks_per_group.value
             banks = {Level.BANK: 1, Level.BANKGROUP: per_group, Level.CHANNEL: device.organization.banks}[command.footprint]
             if command.row in (RowEffect.ACCESS, RowEffect.ACCESS_CLOSE):
@@ -117,18 +118,22 @@ class RunResult:
     @cached_property
     def energy_fj(self) -> dict[str, int]:
         """Energy by component."""
+        everything = np.ones(len(self.raw.runs), bool)
+        return self._energy_of(everything, self.raw.end_ps, np.array(self.raw.tail_counts))
+
+    def _energy_of(self, passes: NDArray[np.bool_], duration_ps: int, more: Ints) -> dict[str, int]:
+        """Energy by component of some passes that last ``duration_ps``, and of ``more`` commands."""
         raw, system = self.raw, self.raw.mapping.system
         table = energy_table(system)
-        counts = raw.records.pim_counts.sum(axis=0) + np.array(raw.tail_counts)
-        parts = dict(zip(COMPONENTS, (counts @ table.per_command).tolist(), strict=True))
+        pim, asic = (passes[self._steps[unit][:, 5]] for unit in ("pim", "asic"))
+        parts = dict(zip(COMPONENTS, ((raw.records.pim_counts[pim].sum(axis=0) + more) @ table.per_command).tolist(), strict=True))
         clock = system.device.device_clock
-        active_ps = clock.edge_ps(int(raw.records.pim[:, at.P_ACTIVE].sum()))
-        total_ps = raw.end_ps * system.channels.value
-        parts["background"] = (active_ps * table.active_uw + (total_ps - active_ps) * table.precharged_uw) // 1000
-        busy_ps = system.host.asic_clock.edge_ps(int(raw.records.asic[:, 2].sum()))
+        active_ps = clock.edge_ps(int(raw.records.pim[pim, at.P_ACTIVE].sum()))
+        standby_ps = duration_ps * system.channels.value - active_ps
+        parts["background"] = (active_ps * table.active_uw + standby_ps * table.precharged_uw) // 1000
+        busy_ps = system.host.asic_clock.edge_ps(int(raw.records.asic[asic, 2].sum()))
         parts["asic_active"] = busy_ps * system.host.active_power.value // 1000
-        parts["asic_idle"] = max(0, raw.end_ps - busy_ps) * system.host.idle_power.value // 1000
-        parts.pop("asic")
+        parts["asic_idle"] = max(0, duration_ps - busy_ps) * system.host.idle_power.value // 1000
         return parts
 
     @cached_property
@@ -172,10 +177,12 @@ class RunResult:
     def _cmd(self, name: str) -> int:
         return self.raw.mapping.system.device.dram_standard.index[name]
 
-    def _phase(self, begin: int, end: int, tokens: int, passes: Ints) -> dict[str, Any]:
-        """Rates of one phase."""
+    def _phase(self, begin: int, end: int, tokens: int, passes: NDArray[np.bool_]) -> dict[str, Any]:
+        """Rates of the passes that run from ``begin`` to ``end`` ps."""
         seconds = (end - begin) / PS_PER_S
-        steps = np.isin(self._steps["pim"][:, 5], passes)
+        steps = passes[self._steps["pim"][:, 5]]
+        last = end == self.raw.end_ps and end > begin  # refreshes behind the last step belong to the phase that ends the run
+        energy = self._energy_of(passes, end - begin, np.array(self.raw.tail_counts) * last)
         macs = int(self.raw.records.pim[steps, at.P_MACS].sum())
         device, channels = self.raw.mapping.system.device, self.raw.mapping.system.channels.value
         mac16 = int(self.raw.records.pim_counts[steps, self._cmd("MAC16")].sum())
@@ -184,7 +191,9 @@ class RunResult:
             "latency_s": seconds,
             "tokens": tokens,
             "tokens_per_s": tokens / seconds if seconds else 0.0,
+            "energy_j": sum(energy.values()) / FJ_PER_J,
             "macs": macs,
+            "row_hit_rate": self.row_hit_rate(steps=steps),
             "pim_utilization": busy / seconds if seconds else 0.0,
             "effective_bandwidth_bytes_per_s": macs * ELEMENT_BYTES / seconds if seconds else 0.0,
         }
@@ -193,9 +202,9 @@ class RunResult:
     def stats(self) -> dict[str, Any]:
         """The run in numbers; keys carry units, nothing depends on wall-clock time."""
         raw, system = self.raw, self.raw.mapping.system
-        prefill = np.flatnonzero([r.phase == "prefill" for r in raw.runs])
-        decode = np.flatnonzero([r.phase == "decode" for r in raw.runs])
-        whole = self._phase(0, raw.end_ps, self.generated_tokens, np.arange(len(raw.runs)))
+        prefill = np.array([r.phase == "prefill" for r in raw.runs])
+        n_decode = int((~prefill).sum())
+        whole = self._phase(0, raw.end_ps, self.generated_tokens, np.ones(len(raw.runs), bool))
         by_class = self.latency_by_class_ps()
         vmm = {s.op_class for s in raw.mapping.slots if s.kind in VMM_KINDS}
         decode_s = (raw.end_ps - raw.prefill_end_ps) / PS_PER_S
@@ -208,7 +217,7 @@ class RunResult:
             "latency_s": raw.end_ps / PS_PER_S,
             "prefill_latency_s": raw.prefill_end_ps / PS_PER_S,
             "decode_latency_s": decode_s,
-            "tpot_s": decode_s / len(decode) if len(decode) else None,
+            "tpot_s": decode_s / n_decode if n_decode else None,
             "energy_j": sum(self.energy_fj.values()) / FJ_PER_J,
             "energy_breakdown_j": energy,
             "energy_by_op_class_j": {k: v / FJ_PER_J for k, v in self.energy_by_class_fj().items()},
@@ -230,7 +239,7 @@ class RunResult:
             "forced_refreshes": int(raw.records.pim[:, at.P_FORCED].sum()),
             "phases": {
                 "prefill": self._phase(0, raw.prefill_end_ps, self.prompt_tokens, prefill),
-                "decode": self._phase(raw.prefill_end_ps, raw.end_ps, len(decode), decode),
+                "decode": self._phase(raw.prefill_end_ps, raw.end_ps, n_decode, ~prefill),
             },
             "assumed": system.resting_on(SourceKind.ASSUMED),
             "notes": self._notes(),

@@ -8,7 +8,6 @@ import time
 
 import numpy as np
 import pytest
-
 from rowline.arch.loader import load_system
 from rowline.sim.compile import compile_device
 from rowline.sim.kernels import inorder

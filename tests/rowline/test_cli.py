@@ -18,11 +18,12 @@ from rowline.terminal import percentages, si
 from rowline.traces.oplog import OPLOG_COLUMNS, OPLOG_TABLE
 from rowline.traces.schema import read_table
 
-KEYS = set(
-    "arch workload prompt_tokens generated_tokens latency_s prefill_latency_s decode_latency_s tpot_s energy_j "
-    "energy_breakdown_j latency_breakdown_s cycles commands macs row_hit_rate pim_utilization "
-    "effective_bandwidth_bytes_per_s peak_bandwidth_bytes_per_s link_bytes refreshes assumed wall_s provenance".split()
-)
+KEYS = {
+    "arch", "workload", "prompt_tokens", "generated_tokens", "latency_s", "prefill_latency_s", "decode_latency_s",
+    "tpot_s", "energy_j", "energy_breakdown_j", "latency_breakdown_s", "cycles", "commands", "macs", "row_hit_rate",
+    "pim_utilization", "effective_bandwidth_bytes_per_s", "peak_bandwidth_bytes_per_s", "link_bytes", "refreshes",
+    "assumed", "wall_s", "provenance",
+}  # fmt: skip
 RUN = ("run", "--workload", "gpt2-small", "--tokens", "4")
 MODEL = "name: tiny\nn_layers: 2\nd_model: 64\nn_heads: 4\nn_positions: 128\n"
 
@@ -187,7 +188,8 @@ def without_wall_time(text: str) -> dict[str, Any]:
 def test_json_is_one_object_on_one_line(runs: list[tuple[Path, str]], stats: dict[str, Any]) -> None:
     assert runs[0][1].count("\n") == 1 and runs[0][1].endswith("}\n")
     assert stats.keys() >= KEYS
-    assert (stats["arch"], stats["workload"], stats["prompt_tokens"], stats["generated_tokens"]) == ("pim-gpt", "gpt2-small", 1, 4)
+    assert (stats["arch"], stats["workload"]) == ("pim-gpt", "gpt2-small")
+    assert (stats["prompt_tokens"], stats["generated_tokens"]) == (1, 4)
     assert "NaN" not in runs[0][1] and "Infinity" not in runs[0][1]
 
 
