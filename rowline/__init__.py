@@ -17,6 +17,6 @@ def run(**request: Any) -> Any:
         rowline.arch.yamltree.ConfigError: an argument, preset or override is wrong.
         rowline.sim.mapping.placement.MappingError: the model does not fit.
     """
-    from rowline.experiment import RunConfig, run_experiment
+    from rowline.experiment import load_config, run_experiment
 
-    return run_experiment(RunConfig.model_validate(request)).result
+    return run_experiment(load_config(None, request)).result
