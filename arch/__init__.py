@@ -1,1 +1,1 @@
-
+"""What the hardware is: frozen, validated specifications. No time passes here."""

@@ -1,1 +1,1 @@
-
+"""What results mean: statistics, figures and reports. Nothing here yet."""

@@ -1,1 +1,1 @@
-
+"""How it behaves over time: compiling, mapping, kernels, the slow reference, host processes, energy, results."""

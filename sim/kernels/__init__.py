@@ -1,1 +1,1 @@
-
+"""Numba only: integers and arrays in, integers and arrays out."""

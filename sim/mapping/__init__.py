@@ -1,1 +1,1 @@
-
+"""OpGraph x System -> Mapping -> command streams; one file a policy."""

@@ -1,1 +1,1 @@
-
+"""SimPy only: what runs next."""
