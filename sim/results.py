@@ -126,7 +126,8 @@ class RunResult:
         raw, system = self.raw, self.raw.mapping.system
         table = energy_table(system)
         pim, asic = (passes[self._steps[unit][:, 5]] for unit in ("pim", "asic"))
-        parts = dict(zip(COMPONENTS, ((raw.records.pim_counts[pim].sum(axis=0) + more) @ table.per_command).tolist(), strict=True))
+        counts = raw.records.pim_counts[pim].sum(axis=0) + more
+        parts = dict(zip(COMPONENTS, (counts @ table.per_command).tolist(), strict=True))
         clock = system.device.device_clock
         active_ps = clock.edge_ps(int(raw.records.pim[pim, at.P_ACTIVE].sum()))
         standby_ps = duration_ps * system.channels.value - active_ps
