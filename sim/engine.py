@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .kernels import layout as at
 from .mapping.pim_gpt import Mapping
 from .pim_machine import PassRun, PimMachine, Records
 from .processes.host import run_host
@@ -16,6 +17,7 @@ class RawRun:
         classes: names of the op classes, in the order of ``records.waits``.
         end_ps: time at which the last step was done.
         prefill_end_ps: time at which the prompt was done (its last ASIC step).
+        last_cycles: cycle of the last command of each channel that a step asked for.
         tail_counts: commands (refreshes) that fell due after the last step's, by command.
     """
 
@@ -25,6 +27,7 @@ class RawRun:
     records: Records
     end_ps: int
     prefill_end_ps: int
+    last_cycles: list[int]
     tail_counts: list[int]
 
 
@@ -72,5 +75,6 @@ def simulate(
     end_ps = max(host_end, clock.edge_ps(latest + 1))
     prefill = sum(r.phase == "prefill" for r in runs)
     prefill_end = int(machine.records.asic[machine.asic_base[prefill] - 1, 1]) if prefill < len(runs) else end_ps
+    last = (machine.channels[:, at.T_LAST_ISSUE] >> at.RULE_BITS).tolist()
     tail = machine.finish(end_ps)
-    return RawRun(mapping, runs, classes, machine.records, end_ps, prefill_end, tail.tolist())
+    return RawRun(mapping, runs, classes, machine.records, end_ps, prefill_end, last, tail.tolist())

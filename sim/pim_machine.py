@@ -92,6 +92,7 @@ class PimMachine:
         self._link_cycles = self.device.device_clock.cycles_ceil(mapping.system.link.latency.value)
         self._arrivals: dict[int, tuple[Template, Ints]] = {}  # PIM step -> what the ASIC has yet to take in
         self._scratch = np.zeros(0, np.int64)
+        self._host_free = (0, 0)  # end of the last ASIC step: ps, and the host cycle, which the ps may be rounded up from
 
     def pim_steps(self, index: int) -> list[int]:
         """See the protocol."""
@@ -118,7 +119,7 @@ class PimMachine:
             self._no_log, self.records.steps[number], self._waits[slot.op_class],
         )  # fmt: skip
         if status != at.OK or not_before > MAX_CYCLES:
-            raise SimulationError(f"{slot.op_class}: engine status {status}, released at cycle {not_before}")
+            raise RuntimeError(f"{slot.op_class}: engine status {status}, released at cycle {not_before}")
         if template.tiles:
             self._arrivals[number] = (template, arrivals)
 
@@ -127,19 +128,21 @@ class PimMachine:
         run = self.runs[index]
         what = run.plan.asic[step]
         clock = self._host_clock
-        start = clock.cycles_ceil(now_ps)
+        start = self._host_free[1] if now_ps == self._host_free[0] else clock.cycles_ceil(now_ps)
         if what.source >= 0:
-            end, busy = self._take_in(self.pim_base[index] + what.source, start)
+            slot = self.mapping.slots[run.plan.pim[what.source].slot]
+            end, busy = self._take_in(self.pim_base[index] + what.source, start, slot.resident_bytes)
         else:
             busy = what.cycles
             if busy < 0:
                 busy = softmax_cycles(self.host, run.kv_lengths[what.token], what.rows)
             end = start + busy
         end_ps = clock.edge_ps(end)
+        self._host_free = (end_ps, end)
         self.records.asic[self.asic_base[index] + step] = (now_ps, end_ps, busy)
         return end_ps
 
-    def _take_in(self, pim_step: int, start: int) -> tuple[int, int]:
+    def _take_in(self, pim_step: int, start: int, resident_bytes: int) -> tuple[int, int]:
         template, arrivals = self._arrivals.pop(pim_step)
         if len(self._scratch) < template.tiles:
             self._scratch = np.zeros(template.tiles, np.int64)
@@ -147,10 +150,11 @@ class PimMachine:
             arrivals, template.latency + self._link_cycles, *self._ratio, start, template.tile_cycles,
             template.tile_elements, template.tail_cycles, self._scratch,
         )  # fmt: skip
-        if waiting * ELEMENT_BYTES > self.host.sram.value:
+        need = resident_bytes + waiting * ELEMENT_BYTES
+        if need > self.host.sram.value:
             raise SimulationError(
-                f"host.sram: {waiting * ELEMENT_BYTES} bytes of results wait for the ASIC, "
-                f"{waiting * ELEMENT_BYTES - self.host.sram.value} more than it holds"
+                f"host.sram: {waiting * ELEMENT_BYTES} bytes of results wait for the ASIC beside {resident_bytes} bytes of "
+                f"vectors: {need - self.host.sram.value} bytes short"
             )
         return end, busy
 

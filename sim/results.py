@@ -157,15 +157,21 @@ class RunResult:
         return by_class
 
     def latency_by_term_s(self) -> dict[str, float]:
-        """Average over the channels of the time booked under each cause; ``host`` is waiting for data or for the ASIC."""
+        """Average over the channels of the time booked under each cause.
+
+        ``host`` is idle time: waiting for data or for the ASIC, a refresh falling due meanwhile or not, and after a
+        channel's last command.
+        """
         system = self.raw.mapping.system
         waits = self.raw.records.waits.sum(axis=0)
         cycles = dict.fromkeys((t.value for t in Term), 0)
         for rule, n in zip(system.device.dram_standard.rules, waits[at.N_RESULT :].tolist(), strict=True):
             cycles[rule.term.value] += n
+        cycles["host"] += int(waits[at.R_WAIT_DUE : at.N_RESULT].sum())
         per_cycle = 1 / (system.device.clock.value * system.channels.value)
         seconds = {term: n * per_cycle for term, n in cycles.items() if n}
-        seconds["host"] = self.raw.end_ps / PS_PER_S - sum(seconds.values())
+        last = sum(self.raw.last_cycles)
+        seconds["host"] += self.raw.end_ps / PS_PER_S - last * per_cycle
         return seconds
 
     @cached_property

@@ -1,7 +1,8 @@
 """All channels of a system through one step, and the host taking in what they deliver.
 
 Channels that stand in the same state before the same stream are simulated once and copied. Two states are the same where
-everything that could still bind is: issue times further back than the largest gap before ``not_before`` cannot.
+everything that could still bind is: issue times further back than the largest gap cannot. What they lie back from is the release of
+the stream, or the refresh that is due before it: it has not been issued yet, and what follows waits for it.
 """
 
 import numpy as np
@@ -24,10 +25,19 @@ def _copy(target, source):
         target[i] = source[i]
 
 
+@inlined
+def _last_cycle(state):
+    """Cycle of the last issue, 0 if there was none."""
+    return max(state[at.T_LAST_ISSUE] >> at.RULE_BITS, 0)
+
+
 @kernel
 def same_future(scalars, a, b, not_before):
     """Whether two channel states lead to the same cycles for any stream released at ``not_before``."""
-    cutoff = (not_before - scalars[at.S_MAX_GAP]) << at.RULE_BITS
+    first = not_before
+    if scalars[at.S_REFRESH_INTERVAL] > 0:
+        first = min(first, (a[at.T_REFRESHED] + 1) * scalars[at.S_REFRESH_INTERVAL])
+    cutoff = (first - scalars[at.S_MAX_GAP]) << at.RULE_BITS
     if a[at.T_REFRESHED] != b[at.T_REFRESHED] or a[at.T_OPEN_BANKS] != 0 or b[at.T_OPEN_BANKS] != 0:
         return False
     if not _equal(a[at.T_LAST_ISSUE], b[at.T_LAST_ISSUE], cutoff):
@@ -79,7 +89,14 @@ def advance_all(
                 twin = d
                 break
         if twin >= 0:
+            # all that differs is when the wait for the host, or for a refresh to fall due, began
+            slot = at.R_WAIT_HOST
+            if scalars[at.S_REFRESH_INTERVAL] > 0 and (states[c, at.T_REFRESHED] + 1) * scalars[at.S_REFRESH_INTERVAL] <= not_before:
+                slot = at.R_WAIT_DUE
+            longer = _last_cycle(before[twin]) - _last_cycle(states[c])
             _copy(channels[c], channels[twin])
+            _copy(before[c], before[twin])
+            results[c, slot] += longer
         else:
             record[at.P_SIMULATED] += 1
             _copy(before[c], states[c])

@@ -169,10 +169,20 @@ def _blocks(mapping: Mapping, op: Op) -> int:
     outputs, inputs = op.weight_shape
     if not _is_lm_head(op) or inputs <= mapping.geometry.chunk_elements:
         return 1
-    room = (_sram_left(mapping) - inputs * ELEMENT_BYTES * mapping.batch) // (ELEMENT_BYTES * mapping.batch)
     tile = mapping.geometry.channels * mapping.geometry.banks
-    _require_sram(mapping, (inputs + tile) * ELEMENT_BYTES * mapping.batch, f"one tile of {op.module}")
+    arriving = 4 * tile  # results that may wait for the ASIC
+    _require_sram(mapping, (inputs + tile + arriving) * ELEMENT_BYTES, f"one tile of {op.module}")
+    room = _sram_left(mapping) // ELEMENT_BYTES - inputs - arriving
     return -(-outputs // (room // tile * tile))
+
+
+def _resident_bytes(mapping: Mapping, op: Op, rows: int, blocks: int) -> int:
+    """SRAM that a product over ``rows`` vectors takes: residual and input vectors, and outputs unless they are logits."""
+    outputs, inputs = op.weight_shape
+    if _is_lm_head(op):
+        outputs = -(-outputs // blocks) if inputs > mapping.geometry.chunk_elements else 0
+    residual = mapping.system.host.sram.value - _sram_left(mapping)
+    return residual + (inputs + outputs) * ELEMENT_BYTES * rows
 
 
 @dataclass
@@ -238,10 +248,10 @@ class _Planner:
             if _is_lm_head(op):
                 final += ADD  # argmax, by comparison
             final = sum((_element_work(mapping.system, r) for r in riding), final)
-            partial = ADD
+            rows, blocks = self._rows(op), _blocks(mapping, op)
             slot = Slot(
-                "vmm", _op_class(op), mapping.regions[op.weight_name], batch=self._rows(op), blocks=_blocks(mapping, op),
-                partial=partial, final=partial + final,
+                "vmm", _op_class(op), mapping.regions[op.weight_name], batch=rows, blocks=blocks,
+                resident_bytes=_resident_bytes(mapping, op, rows, blocks), partial=ADD, final=ADD + final,
             )  # fmt: skip
             tokens = [0]
         else:
@@ -287,18 +297,21 @@ class _Planner:
         scores = 2 * blocks[0][1] * mapping.max_tokens  # one block in softmax, the next one arriving
         vectors = 4 * heads * head_dim * self.plan.batch  # q, k, v and the result
         _require_sram(mapping, (scores + vectors) * ELEMENT_BYTES, f"attention scores of {op.module}")
+        resident = mapping.system.host.sram.value - _sram_left(mapping) + (scores + vectors) * ELEMENT_BYTES
         done = -1
         for token in range(self.plan.batch):
             softmax: list[int] = []
             for first, n in blocks:
-                slot = Slot("score", "attention", k_region, n, first, head_dim, final=MUL)
+                slot = Slot("score", "attention", k_region, n, first, head_dim, resident_bytes=resident, final=MUL)
                 source = self._pim(slot, op, token, self._after(op))
                 self._asic(AsicStep("accumulate", op.layer, op.index, token, source=source))
                 softmax.append(self._asic(AsicStep("softmax", op.layer, op.index, token, cycles=-1, rows=n)))
             if token == 0:
                 self._append(v_append, v_region, "write_v")
             for (first, n), after in zip(blocks, softmax, strict=True):
-                slot = Slot("value", "attention", v_region, n, first, head_dim, partial=ADD, final=ADD)
+                slot = Slot(
+                    "value", "attention", v_region, n, first, head_dim, resident_bytes=resident, partial=ADD, final=ADD
+                )
                 source = self._pim(slot, op, token, after)
                 done = self._asic(AsicStep("accumulate", op.layer, op.index, token, source=source))
         self.ready[op.index] = done

@@ -19,6 +19,7 @@ class Slot:
         region: the region of the first step that uses the slot; others lie a whole number of rows further.
         heads: attention: heads of the block, ``first_head`` the first of them; ``head_dim`` their size.
         batch: input vectors multiplied per open row.
+        resident_bytes: what the ASIC's SRAM holds meanwhile: residual, input and output vectors, partial sums.
         blocks: output blocks that run one after another because partial sums of all would not fit the ASIC's SRAM.
         partial, final: ASIC work on each element that arrives, for partial sums and for finished ones.
     """
@@ -31,13 +32,14 @@ class Slot:
     head_dim: int = 0
     batch: int = 1
     blocks: int = 1
+    resident_bytes: int = 0
     partial: Work = Work()
     final: Work = Work()
 
     @property
     def key(self) -> tuple[object, ...]:
         """Equal for slots that produce the same streams and costs."""
-        rest = (self.kind, self.op_class, self.heads, self.first_head, self.head_dim, self.batch, self.blocks)
+        rest = (self.kind, self.op_class, self.heads, self.first_head, self.head_dim, self.batch, self.blocks, self.resident_bytes)
         return (*rest, self.partial, self.final, self.region.shape_key)
 
 
