@@ -80,12 +80,22 @@ def run(
         with terminal.progress(quiet or as_json) as on_pass:
             done = ex.run_experiment(request, on_pass)
         stats = done.result.stats | {"wall_s": 0.0, "provenance": rundir.provenance(done)}
-        rundir.write_run(folder, done, stats)
-    stats["wall_s"] = perf_counter() - begin
+        rundir.write_run(folder, done, stats, begin)
     if as_json:
         print(json.dumps(stats))
+        print(f"wrote {folder}", file=sys.stderr)
     elif not quiet:
-        terminal.print_run(stats, folder)
+        terminal.print_run(stats, folder, _same_mapping(request))
+
+
+def _same_mapping(request: Any) -> str:
+    """The command that shows the mapping of a run."""
+    import shlex
+
+    words = ["rowline", "show", "mapping", "--arch", request.arch, "--workload", request.workload]
+    words += ["--prompt", str(request.prompt_tokens), "--tokens", str(request.generated_tokens)]
+    words += [word for key, value in request.overrides.items() for word in ("--set", f"{key}={value}")]
+    return shlex.join(words + ["--no-lm-head"] * (not request.mapping.lm_head_on_pim))
 
 
 @app.command()
@@ -103,7 +113,8 @@ def stream(
     """
     from rowline import streaming, terminal
 
-    answer = streaming.stream_weights(arch or "aim", sets or [], outputs, inputs, [w for w in without.split(",") if w])
+    causes = [word.strip() for word in without.split(",") if word.strip()]
+    answer = streaming.stream_weights(arch or "aim", sets or [], outputs, inputs, causes)
     print(json.dumps(answer)) if as_json else terminal.print_stream(answer)
 
 

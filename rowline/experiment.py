@@ -15,6 +15,7 @@ from rowline.arch.values import Spec
 from rowline.arch.yamltree import ConfigError, printable, read_yaml
 from rowline.workloads.models.gpt import GptConfig
 from rowline.workloads.models.registry import get_model, list_models
+from rowline.workloads.phases import Generate
 
 if TYPE_CHECKING:
     from rowline.sim.mapping.pim_gpt import Mapping
@@ -104,21 +105,43 @@ def load(config: RunConfig) -> tuple[System, GptConfig]:
     system = load_system(config.arch, [f"{k}={v}" for k, v in config.overrides.items()])
     model = load_model(config.workload)
     tokens = config.prompt_tokens + config.generated_tokens - 1
-    if tokens > model.n_positions:
-        raise ConfigError(
-            [f"workload {model.name}: {config.prompt_tokens} prompt + {config.generated_tokens} generated tokens need "
-             f"a context of {tokens}; n_positions is {model.n_positions}"]
-        )  # fmt: skip
-    d, layers = model.d_model, model.n_layers
-    matrices = layers * (4 * d * d + 2 * d * model.d_ff) + (model.vocab_size + model.n_positions) * d
-    need = ELEMENT_BYTES * (matrices + 2 * tokens * layers * d)  # the least that any placement takes
-    capacity = system.channels.value * system.device.organization.capacity_bytes
-    if need > capacity:
-        raise ConfigError(
-            [f"workload {model.name} does not fit arch {system.name}: weights and {tokens} tokens of KV cache need "
-             f"{need} bytes, the banks hold {capacity}: {need - capacity} bytes short"]
-        )  # fmt: skip
+    try:
+        Generate(config.prompt_tokens, config.generated_tokens).check_fits(model)
+    except ValueError as error:
+        raise ConfigError([f"workload {error}"]) from None
+    _check_placement(config, system, model, tokens)
     return system, model
+
+
+def _check_placement(config: RunConfig, system: System, model: GptConfig, tokens: int) -> None:
+    """Refuse early, before torch is imported, what :func:`map_workload` would refuse after tracing.
+
+    Places matrices of the model's shapes; the mapping proper places what the trace holds.
+
+    Raises:
+        ConfigError: global buffer, banks or SRAM are too small; the message names the bytes short.
+    """
+    from rowline.sim.mapping.placement import Allocator, Geometry, MappingError, attention_regions, weight_region
+
+    d, f, name = model.d_model, model.d_ff, f"{model.name} with {tokens} tokens"
+    try:
+        allocator = Allocator(Geometry.of(system))
+        tables = [("table", model.vocab_size, d), ("positions", model.n_positions, d)]
+        block = [("qkv", 3 * d, d), ("proj", d, d), ("fc", f, d), ("down", d, f)]
+        for tensor, outputs, inputs in tables:
+            allocator.place(weight_region(allocator.geometry, tensor, -1, outputs, inputs, "table"))
+        for layer in range(model.n_layers):
+            for tensor, outputs, inputs in block:
+                allocator.place(weight_region(allocator.geometry, f"{layer}.{tensor}", layer, outputs, inputs, "weight"))
+            for region in attention_regions(allocator.geometry, f"{layer}", layer, model.n_heads, model.head_dim, tokens):
+                allocator.place(region)
+        allocator.check_capacity(name)
+    except MappingError as error:
+        raise ConfigError([str(error)]) from None
+    need = ELEMENT_BYTES * (d + max(outputs + inputs for _, outputs, inputs in block))
+    if need > system.host.sram.value:
+        short = need - system.host.sram.value
+        raise ConfigError([f"host.sram: vectors of {model.name} need {need} bytes, {short} bytes short"])
 
 
 def map_workload(config: RunConfig, system: System, model: GptConfig) -> "Mapping":

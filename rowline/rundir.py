@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from rowline import __version__
@@ -77,8 +78,8 @@ def claimed(folder: Path) -> Iterator[Path]:
         raise
 
 
-def write_run(folder: Path, experiment: Experiment, stats: dict[str, Any]) -> None:
-    """Write the folder's files.
+def write_run(folder: Path, experiment: Experiment, stats: dict[str, Any], begin: float) -> None:
+    """Write the folder's files; ``stats`` gets its ``wall_s``, counted from ``begin``, just before it is written last.
 
     Raises:
         OSError: the folder cannot be written.
@@ -93,9 +94,10 @@ def write_run(folder: Path, experiment: Experiment, stats: dict[str, Any]) -> No
         "system": mapping.system.model_dump(mode="json"),
     }
     _write(folder / "config.yaml", to_yaml(expanded))
-    _write(folder / "stats.json", json.dumps(stats, indent=1) + "\n")
     columns = experiment.result.op_columns()
     write_table(folder / "ops.parquet", OPLOG_TABLE, columns, {"graph": mapping.graph.digest()})
+    stats["wall_s"] = perf_counter() - begin
+    _write(folder / "stats.json", json.dumps(stats, indent=1) + "\n")
 
 
 def to_yaml(data: Any) -> str:

@@ -12,10 +12,10 @@ REMOVABLE: dict[str, tuple[str, ...]] = {
     "precharge": ("device.timing.tRP=0 ns", "device.timing.tRC={tRAS}"),
     "refresh": ("device.refresh.mode=off",),
     "buffer_io": (
-        "device.pim.reset_by_write=false", "device.timing.tMACRD=0 ns", "device.timing.tBTA=0 ns",
-        "device.timing.tWTRS=0 ns", "device.timing.tWTRL=0 ns", "device.timing.tGBRD=0 ns",
+        "device.pim.reset_by_write=false", "device.timing.tMACRD=0 ns", "device.timing.tGBRD=0 ns",
         "device.timing.tWRMACMAC=0 ns",
     ),
+    "turnaround": ("device.timing.tBTA=0 ns", "device.timing.tWTRS=0 ns", "device.timing.tWTRL=0 ns"),
     "mode_switch": ("device.timing.tMODCH=0 ns", "device.timing.tMACMOD=0 ns"),
 }  # fmt: skip
 """Cause -> overrides that take it out (``{tRP}`` stands for the value that is then in force)."""

@@ -1,6 +1,7 @@
 """What people see: progress, tables, and the next command to try."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from rowline.workloads.models.gpt import GptConfig
 if TYPE_CHECKING:
     from rowline.sim.mapping.pim_gpt import Mapping
 
+PIPE_WIDTH = 160
 OnPass = Callable[[int, int], None]
 
 
@@ -37,8 +39,9 @@ def progress(silent: bool) -> Iterator[OnPass]:
 
 
 def _console() -> Console:
-    """Standard output as plain text: names come from files and may look like markup."""
-    return Console(highlight=False, markup=False, emoji=False)
+    """Standard output as plain text: names come from files and may look like markup. Wide where it is no terminal."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def si(value: float, unit: str) -> str:
@@ -49,8 +52,8 @@ def si(value: float, unit: str) -> str:
     return f"{value / 1e-9:.4g} n{unit}" if value else f"0 {unit}"
 
 
-def print_run(stats: dict[str, Any], folder: Path) -> None:
-    """The summary of a run."""
+def print_run(stats: dict[str, Any], folder: Path, again: str) -> None:
+    """The summary of a run; ``again`` is the next command to try."""
     console = _console()
     console.print(
         f"arch {printable(stats['arch'])}   workload {printable(stats['workload'])}   prompt {stats['prompt_tokens']}   "
@@ -81,9 +84,8 @@ def print_run(stats: dict[str, Any], folder: Path) -> None:
     for group, names in grouped(stats["assumed"]).items():
         console.print(f"  {group}: {' '.join(names)}", soft_wrap=True)
     for note in stats["notes"]:
-        console.print(f"note: {note}")
-    again = f"rowline show mapping --workload {printable(stats['workload'])}"
-    console.print(f"wrote {folder} in {stats['wall_s']:.1f} s   next: {again}")
+        console.print(f"note: {note}", soft_wrap=True)
+    console.print(f"wrote {folder} in {stats['wall_s']:.1f} s   next: {again}", soft_wrap=True)
 
 
 def percentages(parts: dict[str, float]) -> dict[str, float]:

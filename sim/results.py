@@ -171,7 +171,7 @@ class RunResult:
         per_cycle = 1 / (system.device.clock.value * system.channels.value)
         seconds = {term: n * per_cycle for term, n in cycles.items() if n}
         last = sum(self.raw.last_cycles)
-        seconds["host"] += self.raw.end_ps / PS_PER_S - last * per_cycle
+        seconds["host"] = seconds.get("host", 0.0) + self.raw.end_ps / PS_PER_S - last * per_cycle
         return seconds
 
     @cached_property
@@ -221,6 +221,7 @@ class RunResult:
             "workload": raw.mapping.graph.model,
             "prompt_tokens": self.prompt_tokens,
             "generated_tokens": self.generated_tokens,
+            "vectors_per_row": raw.mapping.batch,
             "latency_s": raw.end_ps / PS_PER_S,
             "prefill_latency_s": raw.prefill_end_ps / PS_PER_S,
             "decode_latency_s": decode_s,
@@ -259,6 +260,12 @@ class RunResult:
         notes: list[str] = []
         if "ACT16" in self.counts and table.per_command[self._cmd("ACT16"), COMPONENTS.index("activate")] == 0:
             notes.append("activation energy is 0: device.power.idd0 is below the standby currents over tRC")
+        mapping = self.raw.mapping
+        if mapping.options.vectors_per_row > mapping.batch and self.prompt_tokens > 1:
+            notes.append(
+                f"vectors_per_row: {mapping.options.vectors_per_row} asked, {mapping.batch} used: as many as "
+                "device.pim.accumulators and device.pim.global_buffer hold"
+            )
         return notes
 
     def op_columns(self) -> MappingABC[str, Any]:

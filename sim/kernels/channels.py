@@ -1,8 +1,8 @@
 """All channels of a system through one step, and the host taking in what they deliver.
 
 Channels that stand in the same state before the same stream are simulated once and copied. Two states are the same where
-everything that could still bind is: issue times further back than the largest gap cannot. What they lie back from is the release of
-the stream, or the refresh that is due before it: it has not been issued yet, and what follows waits for it.
+everything that could still bind is: issue times further back than the largest gap cannot. What they lie back from is the
+release of the stream, or the refresh that is due before it: it has not been issued yet, and what follows waits for it.
 """
 
 import numpy as np
@@ -72,7 +72,7 @@ def advance_all(
     Returns:
         the worst status of a channel.
     """
-    n_channels, size = channels.shape[0], scalars[at.S_STATE_SIZE]
+    n_channels, size, interval = channels.shape[0], scalars[at.S_STATE_SIZE], scalars[at.S_REFRESH_INTERVAL]
     states, before = channels[:, :size], channels[:, size : 2 * size]
     results = channels[:, 2 * size : 2 * size + waits.shape[0]]
     counts = channels[:, 2 * size + waits.shape[0] :]
@@ -90,9 +90,8 @@ def advance_all(
                 break
         if twin >= 0:
             # all that differs is when the wait for the host, or for a refresh to fall due, began
-            slot = at.R_WAIT_HOST
-            if scalars[at.S_REFRESH_INTERVAL] > 0 and (states[c, at.T_REFRESHED] + 1) * scalars[at.S_REFRESH_INTERVAL] <= not_before:
-                slot = at.R_WAIT_DUE
+            due = (states[c, at.T_REFRESHED] + 1) * interval
+            slot = at.R_WAIT_DUE if interval > 0 and due <= not_before else at.R_WAIT_HOST
             longer = _last_cycle(before[twin]) - _last_cycle(states[c])
             _copy(channels[c], channels[twin])
             _copy(before[c], before[twin])

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from ...traces.commands import CommandStream, empty_stream, join
 from ..asic_cost import throughput_cycles
 from .emit import Emitter, Intervals, Phase
-from .pim_gpt import Mapping, value_groups
-from .placement import Chunk, Geometry
+from .pim_gpt import Mapping
+from .placement import Chunk, Geometry, value_groups
 from .program import Slot
 
 

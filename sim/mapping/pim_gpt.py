@@ -14,7 +14,7 @@ from ...arch.device import ELEMENT_BYTES
 from ...arch.system import System
 from ...traces.opgraph import Op, OpGraph
 from ..asic_cost import ADD, MUL, Work, gelu_work, layer_norm_cycles, map_cycles
-from .placement import Allocator, Geometry, MappingError, Region, make_chunks, split, weight_region
+from .placement import Allocator, Geometry, MappingError, Region, attention_regions, head_blocks, weight_region
 from .program import AsicStep, PassPlan, PimStep, Slot
 
 
@@ -92,40 +92,8 @@ def _place(allocator: Allocator, op: Op, max_tokens: int, options: MappingOption
         heads, kv_heads, head_dim = (int(op.attr(n)) for n in ("heads", "kv_heads", "head_dim"))
         if heads != kv_heads:
             raise MappingError(f"{op.module}: grouped-query attention ({heads} heads, {kv_heads} KV heads) is not mapped")
-        if head_dim > geometry.chunk_elements or head_dim % geometry.epc:
-            raise MappingError(f"{op.module}: head size {head_dim} needs to be a multiple of {geometry.epc} "
-                               f"up to {geometry.chunk_elements}")  # fmt: skip
-        allocator.place(_k_region(geometry, op, heads, head_dim, max_tokens))
-        allocator.place(_v_region(geometry, op, heads, head_dim, max_tokens))
-
-
-def head_blocks(geometry: Geometry, heads: int, head_dim: int) -> list[tuple[int, int]]:
-    """(first head, heads) of each chunk of the K region: as many heads as a row and the global buffer hold."""
-    per_row = geometry.chunk_elements // head_dim
-    return [(i * per_row, n) for i, n in enumerate(split(heads, per_row))]
-
-
-def _k_region(geometry: Geometry, op: Op, heads: int, head_dim: int, tokens: int) -> Region:
-    groups = -(-tokens // geometry.banks)
-    segments = [geometry.local_groups(groups, c) for c in range(geometry.channels)]
-    widths = [n * head_dim for _, n in head_blocks(geometry, heads, head_dim)]
-    chunks = make_chunks(geometry, widths, segments)
-    return Region(f"{op.module}.k_cache", "k_cache", op.layer, tokens, heads * head_dim, chunks)
-
-
-def value_groups(geometry: Geometry, heads: int, head_dim: int, channel: int) -> range:
-    """Groups of value dimensions of a block of ``heads`` that fall to ``channel``: a run, so that heads stay together."""
-    groups = heads * -(-head_dim // geometry.banks)
-    return range(channel * groups // geometry.channels, (channel + 1) * groups // geometry.channels)
-
-
-def _v_region(geometry: Geometry, op: Op, heads: int, head_dim: int, tokens: int) -> Region:
-    blocks = head_blocks(geometry, heads, head_dim)
-    segments = [
-        sum(len(value_groups(geometry, n, head_dim, c)) for _, n in blocks) for c in range(geometry.channels)
-    ]
-    chunks = make_chunks(geometry, split(tokens, geometry.chunk_elements), segments)
-    return Region(f"{op.module}.v_cache", "v_cache", op.layer, heads * head_dim, tokens, chunks)
+        for region in attention_regions(geometry, op.module, op.layer, heads, head_dim, max_tokens):
+            allocator.place(region)
 
 
 def _is_lm_head(op: Op) -> bool:

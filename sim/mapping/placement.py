@@ -126,6 +126,51 @@ def weight_region(geometry: Geometry, tensor: str, layer: int, outputs: int, inp
     return Region(tensor, role, layer, outputs, inputs, make_chunks(geometry, widths, segments))
 
 
+def head_blocks(geometry: Geometry, heads: int, head_dim: int) -> list[tuple[int, int]]:
+    """(first head, heads) of each chunk of the K region: as many heads as a row and the global buffer hold."""
+    per_row = geometry.chunk_elements // head_dim
+    return [(i * per_row, n) for i, n in enumerate(split(heads, per_row))]
+
+
+def attention_regions(
+    geometry: Geometry, module: str, layer: int, heads: int, head_dim: int, tokens: int
+) -> tuple[Region, Region]:
+    """K and V cache of an attention module, for ``tokens`` tokens.
+
+    Raises:
+        MappingError: the head size does not fit columns and rows.
+    """
+    if head_dim > geometry.chunk_elements or head_dim % geometry.epc:
+        raise MappingError(
+            f"{module}: head size {head_dim} needs to be a multiple of {geometry.epc} up to {geometry.chunk_elements}"
+        )
+    sizes = (geometry, module, layer, heads, head_dim, tokens)
+    return _k_region(*sizes), _v_region(*sizes)
+
+
+def _k_region(geometry: Geometry, module: str, layer: int, heads: int, head_dim: int, tokens: int) -> Region:
+    groups = -(-tokens // geometry.banks)
+    segments = [geometry.local_groups(groups, c) for c in range(geometry.channels)]
+    widths = [n * head_dim for _, n in head_blocks(geometry, heads, head_dim)]
+    chunks = make_chunks(geometry, widths, segments)
+    return Region(f"{module}.k_cache", "k_cache", layer, tokens, heads * head_dim, chunks)
+
+
+def value_groups(geometry: Geometry, heads: int, head_dim: int, channel: int) -> range:
+    """Groups of value dimensions of a block of ``heads`` that fall to ``channel``: a run, so that heads stay together."""
+    groups = heads * -(-head_dim // geometry.banks)
+    return range(channel * groups // geometry.channels, (channel + 1) * groups // geometry.channels)
+
+
+def _v_region(geometry: Geometry, module: str, layer: int, heads: int, head_dim: int, tokens: int) -> Region:
+    blocks = head_blocks(geometry, heads, head_dim)
+    segments = [
+        sum(len(value_groups(geometry, n, head_dim, c)) for _, n in blocks) for c in range(geometry.channels)
+    ]
+    chunks = make_chunks(geometry, split(tokens, geometry.chunk_elements), segments)
+    return Region(f"{module}.v_cache", "v_cache", layer, heads * head_dim, tokens, chunks)
+
+
 @dataclass
 class Allocator:
     """Deals out rows from the first on; remembers what it placed."""

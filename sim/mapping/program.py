@@ -39,8 +39,9 @@ class Slot:
     @property
     def key(self) -> tuple[object, ...]:
         """Equal for slots that produce the same streams and costs."""
-        rest = (self.kind, self.op_class, self.heads, self.first_head, self.head_dim, self.batch, self.blocks, self.resident_bytes)
-        return (*rest, self.partial, self.final, self.region.shape_key)
+        heads = (self.heads, self.first_head, self.head_dim)
+        shape = (self.batch, self.blocks, self.resident_bytes, self.partial, self.final, self.region.shape_key)
+        return (self.kind, self.op_class, *heads, *shape)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from rowline.arch.device import DramDevice
 from rowline.arch.loader import load_system
 from rowline.sim.compile import compile_device

@@ -176,6 +176,17 @@ def test_slower_host_link_and_device_never_speed_a_run_up():
         assert simulate(mapping_of("pim-gpt", SMALL, 12, [slower]), 2, 10).end_ps > base, slower
 
 
+@pytest.mark.parametrize("mhz", [251, 333, 700, 1001])
+def test_no_cycle_is_lost_where_one_asic_step_follows_another(mhz: int):
+    """Also where the host's period is no whole number of ps: a step that starts as another ends takes just its own cycles."""
+    raw = simulate(mapping_of("pim-gpt", TINY, 8, [f"host.clock={mhz} MHz"]), 1, 6)
+    alone = np.array([s.source < 0 for run in raw.runs for s in run.plan.asic])
+    start, end, busy = raw.records.asic.T
+    follows = alone & np.concatenate(([False], start[1:] == end[:-1]))
+    assert follows.sum() > 20
+    assert (abs((end - start)[follows] * mhz / 10**6 - busy[follows]) < 0.01).all()
+
+
 def test_results_that_pile_up_beyond_the_sram_are_refused():
     sets = ["host.clock=1 MHz", "host.adders=1", "host.multipliers=1", "host.sram=17 kB"]
     with pytest.raises(SimulationError, match=r"host.sram: \d+ bytes of results wait"):
