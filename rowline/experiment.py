@@ -1,5 +1,6 @@
 """One run, from names to a result. Heavy imports happen only once everything that can be checked without them is."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,6 +171,7 @@ def run_experiment(
     system, model = load(config)
     mapping = map_workload(config, system, model)
     mapped = perf_counter()
+    gc.freeze()  # what torch and the trace left behind need not be looked at again and again
     from rowline.sim.engine import simulate
     from rowline.sim.results import RunResult
 

@@ -90,23 +90,33 @@ class RunResult:
     @cached_property
     def counts(self) -> dict[str, int]:
         """Commands issued by all channels, by name."""
-        total = self.raw.records.pim_counts.sum(axis=0) + np.array(self.raw.tail_counts)
+        total = self._per_pass[0][:, at.N_STEP :].sum(axis=0) + np.array(self.raw.tail_counts)
         commands = self.raw.mapping.system.device.dram_standard.commands
         return {c.name: int(n) for c, n in zip(commands, total, strict=True) if n}
 
-    def row_hit_rate(self, kinds: tuple[str, ...] | None = None, steps: NDArray[np.bool_] | None = None) -> float:
+    @cached_property
+    def _per_pass(self) -> tuple[Ints, Ints]:
+        """Sums over the steps of each pass: the columns of ``records.steps``, and busy ASIC cycles."""
+        records, runs = self.raw.records, self.raw.runs
+        pim = np.cumsum([0, *(len(r.plan.pim) for r in runs[:-1])])
+        asic = np.cumsum([0, *(len(r.plan.asic) for r in runs[:-1])])
+        return np.add.reduceat(records.steps, pim, axis=0), np.add.reduceat(records.asic[:, 2], asic)
+
+    def row_hit_rate(self, kinds: tuple[str, ...] | None = None) -> float:
         """Column accesses of banks that found their row open, over all of them; each activation is charged to one access.
 
-        ``kinds`` narrows to slots of those kinds, ``steps`` to a choice of PIM steps.
+        ``kinds`` narrows to slots of those kinds.
         """
-        counts = self.raw.records.pim_counts
-        chosen = np.ones(len(counts), bool) if steps is None else steps
-        if kinds is not None:
-            wanted = np.array([s.kind in kinds for s in self.raw.mapping.slots])
-            chosen = chosen & wanted[self._steps["pim"][:, 0]]
+        if kinds is None:
+            return self._hit_rate(self._per_pass[0][:, at.N_STEP :].sum(axis=0))
+        wanted = np.array([s.kind in kinds for s in self.raw.mapping.slots])
+        return self._hit_rate(self.raw.records.pim_counts[wanted[self._steps["pim"][:, 0]]].sum(axis=0))
+
+    def _hit_rate(self, counts: Ints) -> float:
+        """Row hit rate of a number of each command."""
         device = self.raw.mapping.system.device
         accesses = activations = 0
-        for command, n in zip(device.dram_standard.commands, counts[chosen].sum(axis=0).tolist(), strict=True):
+        for command, n in zip(device.dram_standard.commands, counts.tolist(), strict=True):
             per_group = device.organization.banks_per_group.value
             banks = {Level.BANK: 1, Level.BANKGROUP: per_group, Level.CHANNEL: device.organization.banks}[command.footprint]
             if command.row in (RowEffect.ACCESS, RowEffect.ACCESS_CLOSE):
@@ -123,16 +133,15 @@ class RunResult:
 
     def _energy_of(self, passes: NDArray[np.bool_], duration_ps: int, more: Ints) -> dict[str, int]:
         """Energy by component of some passes that last ``duration_ps``, and of ``more`` commands."""
-        raw, system = self.raw, self.raw.mapping.system
+        system = self.raw.mapping.system
         table = energy_table(system)
-        pim, asic = (passes[self._steps[unit][:, 5]] for unit in ("pim", "asic"))
-        counts = raw.records.pim_counts[pim].sum(axis=0) + more
-        parts = dict(zip(COMPONENTS, (counts @ table.per_command).tolist(), strict=True))
+        pim, asic = (sums[passes].sum(axis=0) for sums in self._per_pass)
+        parts = dict(zip(COMPONENTS, ((pim[at.N_STEP :] + more) @ table.per_command).tolist(), strict=True))
         clock = system.device.device_clock
-        active_ps = clock.edge_ps(int(raw.records.pim[pim, at.P_ACTIVE].sum()))
+        active_ps = clock.edge_ps(int(pim[at.P_ACTIVE]))
         standby_ps = duration_ps * system.channels.value - active_ps
         parts["background"] = (active_ps * table.active_uw + standby_ps * table.precharged_uw) // 1000
-        busy_ps = system.host.asic_clock.edge_ps(int(raw.records.asic[asic, 2].sum()))
+        busy_ps = system.host.asic_clock.edge_ps(int(asic))
         parts["asic_active"] = busy_ps * system.host.active_power.value // 1000
         parts["asic_idle"] = max(0, duration_ps - busy_ps) * system.host.idle_power.value // 1000
         return parts
@@ -187,12 +196,12 @@ class RunResult:
     def _phase(self, begin: int, end: int, tokens: int, passes: NDArray[np.bool_]) -> dict[str, Any]:
         """Rates of the passes that run from ``begin`` to ``end`` ps."""
         seconds = (end - begin) / PS_PER_S
-        steps = passes[self._steps["pim"][:, 5]]
+        sums = self._per_pass[0][passes].sum(axis=0)
         last = end == self.raw.end_ps and end > begin  # refreshes behind the last step belong to the phase that ends the run
         energy = self._energy_of(passes, end - begin, np.array(self.raw.tail_counts) * last)
-        macs = int(self.raw.records.pim[steps, at.P_MACS].sum())
+        macs = int(sums[at.P_MACS])
         device, channels = self.raw.mapping.system.device, self.raw.mapping.system.channels.value
-        mac16 = int(self.raw.records.pim_counts[steps, self._cmd("MAC16")].sum())
+        mac16 = int(sums[at.N_STEP + self._cmd("MAC16")])
         busy = mac16 * device.column_cycles / channels / device.clock.value
         return {
             "latency_s": seconds,
@@ -200,7 +209,7 @@ class RunResult:
             "tokens_per_s": tokens / seconds if seconds else 0.0,
             "energy_j": sum(energy.values()) / FJ_PER_J,
             "macs": macs,
-            "row_hit_rate": self.row_hit_rate(steps=steps),
+            "row_hit_rate": self._hit_rate(sums[at.N_STEP :]),
             "pim_utilization": busy / seconds if seconds else 0.0,
             "effective_bandwidth_bytes_per_s": macs * ELEMENT_BYTES / seconds if seconds else 0.0,
         }
