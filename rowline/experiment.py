@@ -65,7 +65,7 @@ def load_config(path: Path | None, changes: dict[str, Any]) -> RunConfig:
     Raises:
         ConfigError: file, key or value is wrong.
     """
-    config = build(RunConfig, expand(read_yaml(path))) if path is not None else RunConfig()
+    config = _read_config(path, changes) if path is not None else RunConfig()
     overrides = config.overrides | changes.pop("overrides", {})
     mapping = config.mapping.model_copy(update=changes.pop("mapping", {}))
     merged = config.model_dump() | changes | {"overrides": overrides, "mapping": mapping.model_dump()}
@@ -74,6 +74,23 @@ def load_config(path: Path | None, changes: dict[str, Any]) -> RunConfig:
     except ValidationError as error:
         lines = [f"{_OPTIONS.get(str(e['loc'][-1]), e['loc'][-1])} {e['input']}: {e['msg']}" for e in error.errors()]
         raise ConfigError(lines) from None
+
+
+def _read_config(path: Path, changes: dict[str, Any]) -> RunConfig:
+    """A CONFIG file. Its overrides are tried on the system that the run will use, so that errors name the file and line."""
+    root = expand(read_yaml(path))
+    config = build(RunConfig, root)
+    try:
+        load_system(str(changes.get("arch", config.arch)), [f"{k}={v}" for k, v in config.overrides.items()])
+    except ConfigError as error:
+        lines = error.problems
+        overrides = root.value.get("overrides") if isinstance(root.value, dict) else None
+        if overrides is not None and isinstance(overrides.value, dict):
+            for key, node in overrides.value.items():
+                told = f"--set {printable(f'{key}={node.value}')}"
+                lines = [str(node.place) + line.removeprefix(told) if line.startswith(told) else line for line in lines]
+        raise ConfigError(lines) from None
+    return config
 
 
 class _GptFile(GptConfig):

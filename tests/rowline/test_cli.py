@@ -337,3 +337,10 @@ def test_si_prefixes() -> None:
 
 def test_digest_does_not_depend_on_order() -> None:
     assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
+
+
+def test_an_override_of_a_config_file_is_blamed_on_its_line(files: Path) -> None:
+    (files / "over.yaml").write_text("arch: aim\noverrides:\n  channels: 4\n  device.timing.tRPP: 3 ns\n")
+    done = rowline(files, "run", "over.yaml")
+    assert done.returncode == 2
+    assert done.stderr == 'rowline: over.yaml:4  device.timing.tRPP: unknown key; did you mean "tRP"?\n'
