@@ -224,3 +224,17 @@ def test_grouped_query_attention_and_odd_heads_are_refused():
     odd = GptConfig(name="odd", n_layers=1, d_model=40, n_heads=4, vocab_size=64, n_positions=16)
     with pytest.raises(MappingError, match="head size 10 needs to be a multiple of 16"):
         mapped("pim-gpt", odd, 8)
+
+
+@pytest.mark.parametrize("kv_length", [1024, 1025, 2049, 2500])
+def test_contexts_longer_than_a_row_are_chunked(kv_length: int):
+    """Values of more than 1024 tokens lie in several chunks; their partial sums meet in the ASIC, each MAC done once."""
+    model = TINY.model_copy(update={"n_positions": 3000})
+    mapping = mapped("aim", model, 2500)
+    mapping.plan(1, True)
+    lowering, chunks = Lowering(mapping), -(-kv_length // 1024)
+    for index, slot in enumerate(mapping.slots):
+        if slot.kind == "value":
+            template = lowering.template(index, kv_length)
+            assert sum(macs for *_, macs in mac_accesses(mapping, template)) == kv_length * model.d_model
+            assert template.tile_elements.sum() == chunks * model.d_model
