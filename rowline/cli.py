@@ -198,7 +198,7 @@ def _guard(action: Callable[[], None]) -> int:
         format_message = getattr(error, "format_message", None)  # typer's own usage errors
         if format_message is not None:
             return _fail([format_message()], 2)
-        if type(error).__name__ in ("MappingError", "SimulationError", "ValidationError", "UnitError"):
+        if type(error).__name__ in ("MappingError", "SimulationError"):
             return _fail(str(error).splitlines(), 2)
         if os.environ.get("ROWLINE_DEBUG"):
             raise

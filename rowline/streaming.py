@@ -7,9 +7,9 @@ from rowline.arch.loader import load_system, nearest
 from rowline.arch.yamltree import ConfigError
 
 REMOVABLE: dict[str, tuple[str, ...]] = {
-    "activate": ("device.timing.tRCDMAC=0 ns", "device.timing.tRAS=0 ns", "device.timing.tRC={tRP}"),
+    "activate": ("device.timing.tRCDMAC=0 ns", "device.timing.tRAS=0 ns"),
     "read_to_precharge": ("device.timing.tRTP=0 ns",),
-    "precharge": ("device.timing.tRP=0 ns", "device.timing.tRC={tRAS}"),
+    "precharge": ("device.timing.tRP=0 ns",),
     "refresh": ("device.refresh.mode=off",),
     "buffer_io": (
         "device.pim.reset_by_write=false", "device.timing.tMACRD=0 ns", "device.timing.tGBRD=0 ns",
@@ -18,7 +18,7 @@ REMOVABLE: dict[str, tuple[str, ...]] = {
     "turnaround": ("device.timing.tBTA=0 ns", "device.timing.tWTRS=0 ns", "device.timing.tWTRL=0 ns"),
     "mode_switch": ("device.timing.tMODCH=0 ns", "device.timing.tMACMOD=0 ns"),
 }  # fmt: skip
-"""Cause -> overrides that take it out (``{tRP}`` stands for the value that is then in force)."""
+"""Cause -> overrides that take it out; tRC follows, see ``_overrides``."""
 
 
 def stream_weights(
@@ -43,12 +43,12 @@ def stream_weights(
 
 def _overrides(arch: str, sets: Sequence[str], without: Sequence[str]) -> list[str]:
     """Overrides that take the causes out; tRC follows tRAS + tRP."""
+    plain = [text for cause in without for text in REMOVABLE[cause]]
     if not {"activate", "precharge"} & set(without):
-        return [text for cause in without for text in REMOVABLE[cause]]
+        return plain
     timing = load_system(arch, tuple(sets)).device.timing
     t_ras = "0 ns" if "activate" in without else timing["tRAS"].text
     t_rp = "0 ns" if "precharge" in without else timing["tRP"].text
-    plain = [t for cause in without for t in REMOVABLE[cause] if "tRC=" not in t]
     both = {"activate", "precharge"} <= set(without)
     t_rc = "0 ns" if both else t_rp if "activate" in without else t_ras
     return [*plain, f"device.timing.tRC={t_rc}"]

@@ -3,7 +3,7 @@
 Per command, from the currents of one channel (JEDEC IDD conditions):
 
 - an activation and its precharge: VDD (IDD0 tRC - IDD3N tRAS - IDD2N (tRC - tRAS)), for each bank activated;
-- a read or write column: VDD (IDD4R or IDD4W - IDD3N) x one burst; copies between bank and buffer likewise;
+- a read or write column: VDD (IDD4R or IDD4W - IDD3N) x tCCDS; copies between bank and buffer likewise;
 - an all-bank MAC column: ``mac_to_read_energy`` x VDD (IDD4R - IDD3N) x tCCDL, plus ``mac_power`` while the MAC units work;
   a MAC on fewer banks in proportion; EWMUL16 a quarter, AF16 sixteen reads (as CENT books them);
 - a refresh: VDD (IDD5B - IDD2N) tRFC; a per-bank refresh one over the number of banks of that;
@@ -59,8 +59,8 @@ def energy_table(system: System) -> EnergyTable:
 
 
 def _book_access(device: DramDevice, name: str, banks: int, row: NDArray[np.int64]) -> None:
-    read = _fj(device, device.power.idd4r.value - device.power.idd3n.value, device.params["nBL"])
-    write = _fj(device, device.power.idd4w.value - device.power.idd3n.value, device.params["nBL"])
+    read = _fj(device, device.power.idd4r.value - device.power.idd3n.value, device.params["nCCDS"])
+    write = _fj(device, device.power.idd4w.value - device.power.idd3n.value, device.params["nCCDS"])
     pim = device.pim
     if pim is not None and (name.startswith("MAC") or name == "EWMUL16"):
         column = _fj(device, device.power.idd4r.value - device.power.idd3n.value, device.params["nCCDL"])

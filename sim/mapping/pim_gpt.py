@@ -38,7 +38,7 @@ class Mapping:
     Attributes:
         regions: tensors by name, with their rows.
         slots: kinds of PIM work.
-        batch: prompt vectors per open row that options, accumulators, buffer and SRAM allow together.
+        batch: prompt vectors per open row that options, accumulators and buffer allow together.
     """
 
     system: System

@@ -120,6 +120,8 @@ def test_breakdowns_add_up(small: RunResult):
     assert math.isclose(math.fsum(stats["energy_breakdown_j"].values()), stats["energy_j"], rel_tol=1e-12)
     assert math.isclose(math.fsum(stats["energy_by_op_class_j"].values()), stats["energy_j"], rel_tol=1e-12)
     assert min(stats["latency_breakdown_s"].values()) >= 0 and min(stats["energy_by_op_class_j"].values()) >= 0
+    idle = stats["energy_breakdown_j"]["background"] + stats["energy_breakdown_j"]["asic_idle"]
+    assert stats["energy_by_op_class_j"]["standby"] == pytest.approx(idle, rel=0.01)
     assert stats["latency_s"] == stats["prefill_latency_s"] + stats["decode_latency_s"]
     assert small.latency_by_class_ps(0, small.raw.prefill_end_ps).sum() == small.raw.prefill_end_ps
 
