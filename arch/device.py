@@ -6,10 +6,10 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from .spec import DramStandard
+from .spec import Command, DramStandard, Level
 from .standards import STANDARDS
 from .units import Clock
-from .values import Count, Current, Duration, Flag, Frequency, PerMille, PinRate, Power, Size, Spec, Voltage
+from .values import Count, CountOrZero, Current, Duration, Flag, Frequency, PerMille, PinRate, Power, Size, Spec, Voltage
 
 ELEMENT_BYTES = 2
 """Size of one matrix element; the MAC units of every preset work on bfloat16."""
@@ -23,10 +23,19 @@ class RefreshMode(StrEnum):
     OFF = "off"
 
 
-class Organization(Spec):
-    """One channel: bank groups of banks of rows of columns."""
+def _one(ref: str) -> Count:
+    return Count.model_validate({"value": 1, "kind": "STANDARD", "ref": ref})
 
-    bank_groups: Count
+
+class Organization(Spec):
+    """One channel: pseudo-channels of ranks of bank groups of banks of rows of columns.
+
+    Banks are numbered through the channel, pseudo-channel first, then rank, bank group and bank; groups and ranks likewise.
+    """
+
+    pseudo_channels: Count = Field(default=_one("a channel without pseudo-channels"))
+    ranks: Count = Field(default=_one("a single rank"), description="ranks, or stack IDs, of each pseudo-channel")
+    bank_groups: Count = Field(description="bank groups of each rank")
     banks_per_group: Count
     rows: Count
     row_size: Size
@@ -38,7 +47,7 @@ class Organization(Spec):
             raise ValueError(f"row_size {self.row_size.text} is no multiple of access_size {self.access_size.text}")
         if self.access_size.value % ELEMENT_BYTES:
             raise ValueError(f"access_size {self.access_size.text} holds no whole number of {ELEMENT_BYTES} B elements")
-        for name in ("bank_groups", "banks_per_group"):
+        for name in ("pseudo_channels", "ranks", "bank_groups", "banks_per_group"):
             number = getattr(self, name).value
             if number & (number - 1):
                 raise ValueError(f"{name}: {number} is no power of two")
@@ -46,10 +55,31 @@ class Organization(Spec):
             raise ValueError(f"{self.banks} banks of {self.columns} columns: at most 256 and 4096 are supported")
         return self
 
+    def banks_at(self, level: Level) -> int:
+        """Banks of one instance of ``level``."""
+        banks = 1
+        for each in (self.banks_per_group, self.bank_groups, self.ranks, self.pseudo_channels)[: int(level)]:
+            banks *= each.value
+        return banks
+
     @property
     def banks(self) -> int:
         """Banks of the channel."""
-        return self.bank_groups.value * self.banks_per_group.value
+        return self.banks_at(Level.CHANNEL)
+
+    def units(self, command: Command) -> int:
+        """Units that ``command`` can address: banks, groups, ... of its footprint, or stripes of one bank a group."""
+        return self.banks // (self.bank_groups.value if command.stripe else self.banks_at(command.footprint))
+
+    def touched(self, command: Command, unit: int) -> range:
+        """Banks that ``command`` touches at ``unit``."""
+        per_group = self.banks_per_group.value
+        if command.stripe:
+            rank, bank = divmod(unit, per_group)
+            size = self.banks_at(Level.RANK)
+            return range(rank * size + bank, (rank + 1) * size, per_group)
+        size = self.banks_at(command.footprint)
+        return range(unit * size, (unit + 1) * size)
 
     @property
     def columns(self) -> int:
@@ -68,14 +98,14 @@ class Organization(Spec):
 
 
 class DataBus(Spec):
-    """The external data bus of a channel: its link to the host."""
+    """The external data bus of a channel (of each pseudo-channel, where there are several): its link to the host."""
 
     width: Count
     pin_rate: PinRate
 
     @property
     def bandwidth_bits_per_s(self) -> int:
-        """Peak rate in bits per second."""
+        """Peak rate of one bus in bits per second."""
         return self.width.value * self.pin_rate.value
 
 
@@ -85,18 +115,30 @@ class Refresh(Spec):
     mode: RefreshMode
     interval: Duration
     postpone_limit: Count = Field(description="refreshes that may be outstanding before one is forced")
+    pull_in_limit: CountOrZero = Field(
+        default=CountOrZero.model_validate({"value": 0, "ref": "no pulling in"}),
+        description="refreshes that may be issued before they are due",
+    )
 
 
 class PowerModel(Spec):
-    """Supply voltage and currents of one channel (datasheet IDD conditions), and the cost of MAC work."""
+    """Supply voltage and currents (datasheet IDD conditions) of one chip, and how many chips work on an access.
+
+    Where a preset gives the currents of a whole channel, ``devices`` is 1.
+    """
 
     vdd: Voltage
+    devices: Count = Field(default=_one("currents of the whole channel"), description="chips that share each access")
     idd0: Current
     idd2n: Current
     idd3n: Current
     idd4r: Current
     idd4w: Current
-    idd5b: Current
+    idd5b: Current = Field(description="all-bank refresh, while it lasts")
+    idd5pb: Current | None = Field(default=None, description="per-bank refresh, while it lasts")
+    idd2p: Current | None = Field(default=None, description="precharged power-down")
+    idd3p: Current | None = Field(default=None, description="active power-down")
+    idd6: Current | None = Field(default=None, description="self-refresh")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -132,6 +174,10 @@ class DramDevice(Spec):
     refresh: Refresh
     power: PowerModel
     multi_bank_activation_in_window: Flag = Field(description="whether ACT4 and ACT16 count bank by bank in tFAW")
+    refresh_in_activation_window: Flag = Field(
+        default=Flag.model_validate({"value": "false", "ref": "most simulators do not count per-bank refresh"}),
+        description="whether a per-bank refresh counts as an activation of its banks in tFAW",
+    )
     pim: PimUnits | None = None
 
     @model_validator(mode="after")
@@ -152,16 +198,20 @@ class DramDevice(Spec):
         """Refuse values that contradict each other, whatever the device."""
         n = self.params
         for short, long in (("nCCDS", "nCCDL"), ("nRRDS", "nRRDL"), ("nWTRS", "nWTRL"), ("nRFCpb", "nRFCab")):
-            if n[short] > n[long]:
+            if short in n and long in n and n[short] > n[long]:
                 raise ValueError(f"timing.t{short[1:]}: above t{long[1:]}")
         if n["nRC"] < n["nRAS"] + n["nRP"]:
             raise ValueError(f"timing.tRC: {n['nRC']} ck is below tRAS + tRP, {n['nRAS'] + n['nRP']} ck")
         if n["nCMD"] < 1:
             raise ValueError("timing.tCMD: must be at least 1 ck")
+        if self.refresh.mode == RefreshMode.PER_BANK and self.dram_standard.refresh_bank not in self.dram_standard.index:
+            raise ValueError(f"refresh.mode: {self.standard} has no per-bank refresh")
         if self.refresh.mode != RefreshMode.OFF:
-            busy = n["nRFCab"] if self.refresh.mode == RefreshMode.ALL_BANK else n["nRFCpb"] // self.organization.banks
-            if self.refresh_interval <= busy + n["nRP"] + n["nRC"]:
+            busy = n["nRFCpb" if self.refresh.mode == RefreshMode.PER_BANK else "nRFCab"]
+            if self.refresh_interval * self.refresh_units <= busy + n["nRP"] + n["nRC"]:
                 raise ValueError("refresh.interval: leaves no time for anything but refresh")
+            if self.refresh.mode == RefreshMode.PER_BANK and self.refresh_interval <= n["nRREFD"]:
+                raise ValueError("refresh.interval: shorter than tRREFD for each bank")
 
     @property
     def dram_standard(self) -> DramStandard:
@@ -170,20 +220,36 @@ class DramDevice(Spec):
 
     @property
     def device_clock(self) -> Clock:
-        """The clock in whose cycles commands issue."""
-        return Clock(self.clock.value)
+        """The clock in whose cycles ("ticks") commands issue: the command clock, or twice that."""
+        return Clock(self.clock.value * self.dram_standard.ticks_per_clock)
+
+    @cached_property
+    def refresh_command(self) -> Command:
+        """What the device's refresh mode issues (all-bank refresh where it is off)."""
+        standard = self.dram_standard
+        name = standard.refresh_bank if self.refresh.mode == RefreshMode.PER_BANK else "REFab"
+        return standard.commands[standard.index[name]]
+
+    @property
+    def refresh_units(self) -> int:
+        """Refresh commands of one round, after which every bank of the channel is refreshed once."""
+        return self.organization.units(self.refresh_command)
 
     @property
     def refresh_interval(self) -> int:
-        """Cycles between refresh commands: tREFI, or tREFI over the banks with per-bank refresh (rounded down)."""
-        cycles = self.refresh.interval.cycles_floor(self.device_clock)
-        return cycles // self.organization.banks if self.refresh.mode == RefreshMode.PER_BANK else cycles
+        """Cycles between refresh commands of the channel: tREFI over the refresh units, rounded down."""
+        cycles = self.refresh.interval.cycles_floor(Clock(self.clock.value)) * self.dram_standard.ticks_per_clock
+        return cycles // self.refresh_units
 
     @cached_property
     def params(self) -> dict[str, int]:
-        """All cycle parameters by name: ``nRCDRD`` from ``tRCDRD`` by ceiling, and the derived ones."""
+        """All cycle parameters by name: ``nRCDRD`` from ``tRCDRD`` by ceiling, and the derived ones.
+
+        Times become whole clocks first, and then ticks, as the standards do.
+        """
+        ticks = self.dram_standard.ticks_per_clock
+        params = {"n" + name[1:]: value.cycles(Clock(self.clock.value)) * ticks for name, value in self.timing.items()}
         clock = self.device_clock
-        params = {"n" + name[1:]: value.cycles(clock) for name, value in self.timing.items()}
         access_bits = self.organization.access_size.value * 8
         params["nBL"] = -(-access_bits * clock.freq_hz // self.bus.bandwidth_bits_per_s)
         if self.pim is not None:

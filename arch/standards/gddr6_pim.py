@@ -138,7 +138,8 @@ PIM_TIMING = {
 PIM_DERIVED = {"nMAC": "clock cycles that the MAC unit needs for one column: elements over lanes, at the MAC clock"}
 
 GDDR6_PIM = DramStandard(
-    "gddr6-pim", COMMANDS + PIM_COMMANDS, RULES + PIM_RULES, TIMING | PIM_TIMING, DERIVED | PIM_DERIVED
-)
+    "gddr6-pim", COMMANDS + PIM_COMMANDS, RULES + PIM_RULES, TIMING | PIM_TIMING, DERIVED | PIM_DERIVED,
+    activate_all="ACT16",
+)  # fmt: skip
 
 __all__ = ["GDDR6", "GDDR6_PIM"]
