@@ -6,22 +6,12 @@ here over the banks that a command touches instead of one rule a command pair. D
 - single-bank, bank-group (4) and all-bank MAC exist side by side;
 - operand dependencies that the peer leaves out are rules: WRGB to MAC, MAC to RDMAC16, WRMAC16 to MAC, AF16 to RDAF16,
   RDCP to the users of the global buffer, WR to MAC in the same bank group;
-- PRE to PRE waits tPPD, not tRP; refresh blocks every command for tRFC.
+- PRE to PRE waits tPPD, not tRP; refresh blocks every command but power-down entry for tRFC.
 """
 
 from ..spec import Command, DramStandard, Level, RowEffect, Term
-from .gddr6 import (
-    BANK,
-    CHANNEL,
-    COMMANDS,
-    DERIVED,
-    GDDR6,
-    GROUP,
-    RULES,
-    TIMING,
-    WRITE_TO_PRECHARGE,
-    rule,
-)
+from .common import BANK, CHANNEL, DERIVED, GROUP, WRITE_TO_CLOSED, WRITE_TO_PRECHARGE, rule
+from .gddr6 import COMMANDS, RULES, TIMING
 
 _ACCESS = RowEffect.ACCESS
 
@@ -64,9 +54,9 @@ PIM_RULES = (
     rule("tWR-WRCP", BANK, "WRCP", "pre", WRITE_TO_PRECHARGE, Term.WRITE_RECOVERY),
     rule("tWR-EWMUL", BANK, "EWMUL16", "pre", "nCWL + nWR", Term.WRITE_RECOVERY),
     rule("tWR-WRA16", BANK, "WRA16", "pre", WRITE_TO_PRECHARGE, Term.WRITE_RECOVERY),
-    rule("tWRA16-ACT", BANK, "WRA16", "act", WRITE_TO_PRECHARGE + " + nRP", Term.PRECHARGE),
-    rule("tWRA16-REFab", CHANNEL, "WRA16", "REFab", WRITE_TO_PRECHARGE + " + nRP", Term.REFRESH),
-    rule("tWRA16-REFpb", BANK, "WRA16", "REFpb", WRITE_TO_PRECHARGE + " + nRP", Term.REFRESH),
+    rule("tWRA16-ACT", BANK, "WRA16", "act", WRITE_TO_CLOSED, Term.PRECHARGE),
+    rule("tWRA16-REFab", CHANNEL, "WRA16", "REFab", WRITE_TO_CLOSED, Term.REFRESH),
+    rule("tWRA16-REFpb", BANK, "WRA16", "REFpb", WRITE_TO_CLOSED, Term.REFRESH),
     # as tWR-RDA: the implicit precharge must not cut the recovery of an array write short; peers lack these
     rule("tWR-RDA-WRCP", BANK, "WRCP", "RDA", "nCWL + nBL + nWR - nRTP", Term.WRITE_RECOVERY),
     rule("tWR-RDA-EWMUL", BANK, "EWMUL16", "RDA", "nCWL + nWR - nRTP", Term.WRITE_RECOVERY),
@@ -114,6 +104,14 @@ PIM_RULES = (
     # modes
     rule("tMODCH", CHANNEL, "TMOD", "any", "nMODCH", Term.MODE_SWITCH),
     rule("tMAC-TMOD", CHANNEL, "mac", "TMOD", "nMACMOD", Term.MODE_SWITCH),
+    # refresh and power-down: register accesses wait for refresh too, and work is finished before the clock stops
+    rule("tRFCab-REG", CHANNEL, "REFab", "reg_rd reg_wr mode", "nRFCab", Term.REFRESH),
+    rule("tWRA16-SRE", CHANNEL, "WRA16", "SRE", WRITE_TO_CLOSED, Term.POWER_DOWN),
+    rule("tPIM-RD-PDE", CHANNEL, "array_rd AF16", "PDE SRE", "nCL + nBL + nCMD", Term.POWER_DOWN),
+    rule("tPIM-WR-PDE", CHANNEL, "array_wr EWMUL16", "PDE SRE", WRITE_TO_PRECHARGE + " + nCMD", Term.POWER_DOWN),
+    rule("tREG-RD-PDE", CHANNEL, "reg_rd", "PDE SRE", "nCLREG + nBL + nCMD", Term.POWER_DOWN),
+    rule("tWRGB-PDE", CHANNEL, "WRGB", "PDE SRE", "nCWLGB + nBL + nCMD", Term.POWER_DOWN),
+    rule("tWRMAC-PDE", CHANNEL, "WRMAC16", "PDE SRE", "nCWLREG + nBL + nCMD", Term.POWER_DOWN),
 )
 
 PIM_TIMING = {
@@ -141,5 +139,3 @@ GDDR6_PIM = DramStandard(
     "gddr6-pim", COMMANDS + PIM_COMMANDS, RULES + PIM_RULES, TIMING | PIM_TIMING, DERIVED | PIM_DERIVED,
     activate_all="ACT16",
 )  # fmt: skip
-
-__all__ = ["GDDR6", "GDDR6_PIM"]

@@ -29,7 +29,7 @@ def test_every_class_that_a_rule_names_has_members(standard: DramStandard) -> No
     known = {"any"} | {c.name for c in standard.commands} | {cls for c in standard.commands for cls in c.classes}
     named = {cls for rule in standard.rules for cls in (*rule.preceding, *rule.following)}
     assert named <= known
-    assert known - named - {c.name for c in standard.commands} <= {"mode", "ref"}  # rules name their members
+    assert known - named - {c.name for c in standard.commands} <= {"mode", "power"}  # rules name their members
     for rule in standard.rules:
         assert standard.members(rule.preceding) and standard.members(rule.following)
         assert len(set(rule.preceding)) == len(rule.preceding) and len(set(rule.following)) == len(rule.following)
