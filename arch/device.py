@@ -40,6 +40,7 @@ class Organization(Spec):
     rows: Count
     row_size: Size
     access_size: Size
+    rank_size: Size | None = Field(default=None, description="what the levels of one rank must come to, for the lint")
 
     @model_validator(mode="after")
     def _whole_columns(self) -> Self:

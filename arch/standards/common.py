@@ -129,11 +129,11 @@ def column_rules(scope: Level, bus: Level, write_group: str = "nCCDL") -> tuple[
     )
 
 
-def write_to_read_rules(scope: Level) -> tuple[TimingRule, ...]:
-    """C16, C17: from the end of the write burst."""
+def write_to_read_rules(scope: Level, group_burst: str = "nBL") -> tuple[TimingRule, ...]:
+    """C16, C17: from the end of the write burst, which keeps its own bank group busy for ``group_burst``."""
     return (
         rule("tWTRS", scope, "wr", "rd", "nCWL + nBL + nWTRS", Term.TURNAROUND),
-        rule("tWTRL", GROUP, "wr", "rd", "nCWL + nBL + nWTRL", Term.TURNAROUND),
+        rule("tWTRL", GROUP, "wr", "rd", f"nCWL + {group_burst} + nWTRL", Term.TURNAROUND),
     )
 
 
@@ -174,8 +174,8 @@ def refresh_rules(scope: Level) -> tuple[TimingRule, ...]:
     )
 
 
-def bank_refresh_rules(scope: Level, name: str = "REFpb", next_refresh: str = "nRREFD") -> tuple[TimingRule, ...]:
-    """Per-bank refresh ``name`` (REFpb, or REFsb over a stripe): ``next_refresh`` to the one of another bank."""
+def bank_refresh_rules(scope: Level, name: str = "REFpb", other_act: str = "nRREFD") -> tuple[TimingRule, ...]:
+    """Per-bank refresh ``name``: REFpb, or REFsb over a stripe; ``other_act`` is its gap to ACT of another bank."""
     return (
         *closed_rules(name, BANK, "ref_one", Term.REFRESH),  # C30
         rule(f"tRRDS-{name}", scope, "act_rrd", "ref_one", "nRRDS", Term.REFRESH),  # C30, strict (D6)
@@ -183,14 +183,14 @@ def bank_refresh_rules(scope: Level, name: str = "REFpb", next_refresh: str = "n
         rule("tRFCpb-ACT", BANK, name, "act", "nRFCpb", Term.REFRESH),  # C26
         rule(f"tRFCpb-{name}", BANK, name, "ref_one", "nRFCpb", Term.REFRESH),  # C26
         rule("tRFCpb-REFab", scope, name, "ref_all SRE", "nRFCpb", Term.REFRESH),  # C27
-        rule("tRREFD-ACT", scope, name, "act", "nRREFD", Term.REFRESH),  # C28
-        rule(f"tRREFD-{name}", scope, name, "ref_one", next_refresh, Term.REFRESH),  # C28
+        rule("tRREFD-ACT", scope, name, "act", other_act, Term.REFRESH),  # C28
+        rule(f"tRREFD-{name}", scope, name, "ref_one", "nRREFD", Term.REFRESH),  # C28
         # C29, only DRAMSys has it: the last refresh of a round ends before the next round begins (D7)
         rule("tRFCpb-ROUND", scope, name, name, "nRFCpb", Term.REFRESH, new_round=True),
     )
 
 
-def management_rules(scope: Level, name: str = "RFMpb") -> tuple[TimingRule, ...]:
+def management_rules(scope: Level, name: str = "RFMpb", other_act: str = "nRREFD") -> tuple[TimingRule, ...]:
     """C31: refresh management keeps banks busy as refresh does; peers lack RFMpb to RFMpb.
 
     What must happen before it stands in :func:`refresh_rules` and :func:`bank_refresh_rules`.
@@ -199,7 +199,8 @@ def management_rules(scope: Level, name: str = "RFMpb") -> tuple[TimingRule, ...
         rule("tRFMab", scope, "RFMab", BLOCKED, "nRFMab", Term.REFRESH),
         rule("tRFMpb-ACT", BANK, name, "act ref_one", "nRFMpb", Term.REFRESH),
         rule("tRFMpb-REFab", scope, name, "ref_all SRE", "nRFMpb", Term.REFRESH),
-        rule("tRREFD-RFMpb", scope, name, "act ref_one", "nRREFD", Term.REFRESH),
+        rule(f"tRREFD-{name}", scope, name, "ref_one", "nRREFD", Term.REFRESH),
+        rule(f"tRREFD-{name}-ACT", scope, name, "act", other_act, Term.REFRESH),
     )
 
 

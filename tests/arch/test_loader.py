@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rowline.arch.device import DramDevice
 from rowline.arch.loader import PRESETS, apply_sets, build, expand, list_presets, load_system
-from rowline.arch.standards import STANDARDS
 from rowline.arch.system import HostAsic, System
 from rowline.arch.values import SourceKind, Spec
 from rowline.arch.yamltree import MAX_BYTES, ConfigError, Node, parse_yaml, printable, read_yaml
@@ -431,4 +430,3 @@ def test_bad_values_in_a_file_are_refused_by_line(tmp_path: Path, bad: str) -> N
 
 def test_there_are_enough_malformed_inputs() -> None:
     assert len(AIM.sourced()) * (len(BAD_VALUES) + 1) > 1000
-    assert {s for s in STANDARDS} == {"gddr6", "gddr6-pim"}
