@@ -1,0 +1,1 @@
+"""Readers and writers of other tools' formats, and of ours: see ``docs/formats.md``."""
