@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arch.device import DramDevice
-from ..arch.spec import Level, RowEffect
+from ..arch.spec import RowEffect
 from ..arch.system import System
 
 COMPONENTS: tuple[str, ...] = ("activate", "read_write", "mac_array", "mac_logic", "refresh", "link")
@@ -43,11 +43,11 @@ def energy_table(system: System) -> EnergyTable:
     table = np.zeros((len(standard.commands), len(COMPONENTS)), np.int64)
     bits = device.organization.access_size.value * 8
     for i, command in enumerate(standard.commands):
-        banks = _banks(device, command.footprint)
+        banks = len(device.organization.touched(command, 0))
         if command.row == RowEffect.OPEN:
             table[i, COMPONENTS.index("activate")] = banks * _activation_fj(device)
         elif command.row == RowEffect.REFRESH:
-            share = 1 if command.footprint == Level.CHANNEL else device.organization.banks
+            share = device.organization.banks // banks
             refresh = _fj(device, power.idd5b.value - power.idd2n.value, device.params["nRFCab"])
             table[i, COMPONENTS.index("refresh")] = refresh // share
         elif command.row in (RowEffect.ACCESS, RowEffect.ACCESS_CLOSE):
@@ -88,9 +88,3 @@ def _activation_fj(device: DramDevice) -> int:
     charge = p.idd0.value * n["nRC"] - p.idd3n.value * n["nRAS"] - p.idd2n.value * (n["nRC"] - n["nRAS"])
     return max(0, p.vdd.value * charge * _cycles_ps(device, 1000) // 1000 // _PER_FJ)
 
-
-def _banks(device: DramDevice, footprint: Level) -> int:
-    """Banks that a command of this footprint touches."""
-    if footprint == Level.BANK:
-        return 1
-    return device.organization.banks_per_group.value if footprint == Level.BANKGROUP else device.organization.banks

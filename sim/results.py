@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arch.device import ELEMENT_BYTES
-from ..arch.spec import Level, RowEffect, Term
+from ..arch.spec import RowEffect, Term
 from ..arch.values import SourceKind
 from ..traces.oplog import OPLOG_COLUMNS
 from .attribution import attribute
@@ -117,8 +117,7 @@ class RunResult:
         device = self.raw.mapping.system.device
         accesses = activations = 0
         for command, n in zip(device.dram_standard.commands, counts.tolist(), strict=True):
-            per_group = device.organization.banks_per_group.value
-            banks = {Level.BANK: 1, Level.BANKGROUP: per_group, Level.CHANNEL: device.organization.banks}[command.footprint]
+            banks = len(device.organization.touched(command, 0))
             if command.row in (RowEffect.ACCESS, RowEffect.ACCESS_CLOSE):
                 accesses += n * banks
             elif command.row == RowEffect.OPEN:
@@ -176,7 +175,7 @@ class RunResult:
         cycles = dict.fromkeys((t.value for t in Term), 0)
         for rule, n in zip(system.device.dram_standard.rules, waits[at.N_RESULT :].tolist(), strict=True):
             cycles[rule.term.value] += n
-        cycles["host"] += int(waits[at.R_WAIT_DUE : at.N_RESULT].sum())
+        cycles["host"] += int(waits[at.R_WAIT_ORDER : at.N_RESULT].sum())
         per_cycle = 1 / (system.device.clock.value * system.channels.value)
         seconds = {term: n * per_cycle for term, n in cycles.items() if n}
         last = sum(self.raw.last_cycles)

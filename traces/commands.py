@@ -42,6 +42,8 @@ BINDING_HOST = -2
 """The host released the command later than any rule."""
 BINDING_REFRESH_DUE = -3
 """A refresh command waited for the time it falls due."""
+BINDING_ORDER = -4
+"""It goes with the command before it, which it may not overtake (row and column commands have buses of their own)."""
 
 CommandStream = NDArray[np.void]
 IssueLog = NDArray[np.void]

@@ -48,12 +48,14 @@ def same_future(scalars, a, b, not_before):
     for i in range(last, end):
         if not _equal(a[i], b[i], cutoff):
             return False
-    ring, depth = at.T_ROWS + scalars[at.S_BANKS], scalars[at.S_RING]
-    for i in range(depth):
-        x = a[ring + (a[at.T_RING_POS] + i) % depth]
-        y = b[ring + (b[at.T_RING_POS] + i) % depth]
-        if not _equal(x, y, cutoff):
-            return False
+    depth, positions = scalars[at.S_RING], scalars[at.S_RING_POS]
+    for index in range(scalars[at.S_RINGS]):
+        ring = at.T_ROWS + scalars[at.S_BANKS] + index * depth
+        for i in range(depth):
+            x = a[ring + (a[positions + index] + i) % depth]
+            y = b[ring + (b[positions + index] + i) % depth]
+            if not _equal(x, y, cutoff):
+                return False
     return True
 
 
@@ -115,7 +117,7 @@ def advance_all(
         record[at.P_FORCED] += results[c, at.R_FORCED]
         for i in range(counts.shape[1]):
             record[at.N_STEP + i] += counts[c, i]
-        for i in range(at.R_WAIT_DUE, waits.shape[0]):
+        for i in range(at.R_WAIT_ORDER, waits.shape[0]):
             waits[i] += results[c, i]
     return record[at.P_STATUS]
 

@@ -11,13 +11,33 @@ from . import layout as at
 from .jit import inlined, kernel
 
 NEVER, FOREVER = at.NEVER, at.FOREVER
-BINDING_START, BINDING_HOST, BINDING_REFRESH_DUE = -1, -2, -3
+BINDING_START, BINDING_HOST, BINDING_REFRESH_DUE, BINDING_ORDER = -1, -2, -3, -4
 
 
 @inlined
 def _binding(key):
-    """The rule of a key, or BINDING_START where no rule gave it."""
-    return at.RULE_MAX - (key & at.RULE_MAX) if key & at.RULE_MAX else np.int64(BINDING_START)
+    """The rule of a key; where no rule gave it, BINDING_ORDER or, at cycle 0, BINDING_START."""
+    if key & at.RULE_MAX:
+        return at.RULE_MAX - (key & at.RULE_MAX)
+    return np.int64(BINDING_ORDER) if key > 0 else np.int64(BINDING_START)
+
+
+@inlined
+def _first_bank(scalars, commands, cmd, unit):
+    """First bank that a command touches."""
+    if commands[cmd, at.C_STRIPE] == 1:
+        rank, bank = unit // scalars[at.S_STRIDE], unit % scalars[at.S_STRIDE]
+        return (rank << scalars[at.S_SHIFT + 2]) + bank
+    return unit << scalars[at.S_SHIFT + commands[cmd, at.C_FOOTPRINT]]
+
+
+@inlined
+def _touched(scalars, commands, cmd, unit):
+    """Banks that a command touches: first, past the last, step."""
+    first = _first_bank(scalars, commands, cmd, unit)
+    if commands[cmd, at.C_STRIPE] == 1:
+        return first, first + (np.int64(1) << scalars[at.S_SHIFT + 2]) - (first & (scalars[at.S_STRIDE] - 1)), scalars[at.S_STRIDE]
+    return first, first + (np.int64(1) << scalars[at.S_SHIFT + commands[cmd, at.C_FOOTPRINT]]), np.int64(1)
 
 
 @inlined
@@ -32,35 +52,65 @@ def _latest(predecessors, begin, end, state, base, key):
 def _bound(scalars, commands, predecessors, windows, state, cmd, unit):
     """Key of the earliest cycle that the rules allow for ``cmd`` on ``unit``."""
     key = max(np.int64(0), state[at.T_LAST_ISSUE] + scalars[at.S_BUS_KEY])
-    last = scalars[at.S_LAST]
-    key = _latest(predecessors, commands[cmd, at.C_PRED + 4], commands[cmd, at.C_PRED + 5], state, last, key)
-    footprint = commands[cmd, at.C_FOOTPRINT]
-    if footprint < 2:
-        n_commands = scalars[at.S_COMMANDS]
-        group = unit if footprint == 1 else unit >> scalars[at.S_GROUP_SHIFT]
-        base = last + (1 + group) * n_commands
-        key = _latest(predecessors, commands[cmd, at.C_PRED + 2], commands[cmd, at.C_PRED + 3], state, base, key)
-        if footprint == 0:
-            base = last + (1 + scalars[at.S_GROUPS] + unit) * n_commands
-            key = _latest(predecessors, commands[cmd, at.C_PRED], commands[cmd, at.C_PRED + 1], state, base, key)
-    weight = commands[cmd, at.C_WEIGHT]
-    if weight > 0:
-        ring = at.T_ROWS + scalars[at.S_BANKS]
-        depth = scalars[at.S_RING]
-        for w in range(windows.shape[0]):
-            slot = state[at.T_RING_POS] - (max(windows[w, 0] - weight, 0) + 1)  # this many activations ago
-            key = max(key, state[ring + (slot if slot >= 0 else slot + depth)] + windows[w, 1])
+    key = _latest(
+        predecessors, commands[cmd, at.C_PRED + 2 * at.CHANNEL], commands[cmd, at.C_PRED + 2 * at.CHANNEL + 1], state,
+        scalars[at.S_LAST], key,
+    )  # fmt: skip
+    if commands[cmd, at.C_FOOTPRINT] < at.CHANNEL or commands[cmd, at.C_STRIPE] == 1:
+        key = _narrow_bound(scalars, commands, predecessors, state, cmd, unit, key)
+    if commands[cmd, at.C_WEIGHT] > 0:
+        key = _window_bound(scalars, commands, windows, state, cmd, unit, key)
+    if scalars[at.S_ROUND_KEY] > 0 and commands[cmd, at.C_ROW] == at.ROW_REFRESH:
+        key = _round_bound(scalars, commands, state, cmd, unit, key)
     return key
 
 
 @inlined
-def _touched(scalars, footprint, unit):
-    """First and past-the-last bank that a command touches."""
-    if footprint == 0:
-        return unit, unit + 1
-    if footprint == 1:
-        return unit << scalars[at.S_GROUP_SHIFT], (unit + 1) << scalars[at.S_GROUP_SHIFT]
-    return np.int64(0), scalars[at.S_BANKS]
+def _narrow_bound(scalars, commands, predecessors, state, cmd, unit, key):
+    """What the levels below the channel ask of a command."""
+    first, n_commands = _first_bank(scalars, commands, cmd, unit), scalars[at.S_COMMANDS]
+    for level in range(commands[cmd, at.C_FOOTPRINT], at.CHANNEL):
+        begin, end = commands[cmd, at.C_PRED + 2 * level], commands[cmd, at.C_PRED + 2 * level + 1]
+        if begin < end:
+            base = scalars[at.S_BASE + level] + (first >> scalars[at.S_SHIFT + level]) * n_commands
+            key = _latest(predecessors, begin, end, state, base, key)
+    if commands[cmd, at.C_STRIPE] == 1:
+        _, past, step = _touched(scalars, commands, cmd, unit)
+        for bank in range(first, past, step):
+            base = scalars[at.S_BASE] + bank * n_commands
+            key = _latest(predecessors, commands[cmd, at.C_PRED], commands[cmd, at.C_PRED + 1], state, base, key)
+    begin, end = commands[cmd, at.C_SIBLING], commands[cmd, at.C_SIBLING + 1]
+    if begin < end:
+        rank, ranks = first >> scalars[at.S_SHIFT + 2], scalars[at.S_RANKS]
+        for other in range(rank - rank % ranks, rank - rank % ranks + ranks):
+            if other != rank:
+                base = scalars[at.S_BASE + 2] + other * n_commands
+                key = _latest(predecessors, begin, end, state, base, key)
+    return key
+
+
+@inlined
+def _window_bound(scalars, commands, windows, state, cmd, unit, key):
+    """What activation windows ask of a command: ring entries are issue cycle + length, as keys."""
+    index = _first_bank(scalars, commands, cmd, unit) >> scalars[at.S_RING_SHIFT]
+    depth, banks = scalars[at.S_RING], scalars[at.S_BANKS]
+    ring = at.T_ROWS + banks + index * depth
+    length = commands[cmd, at.C_TICKS] << at.RULE_BITS
+    for w in range(windows.shape[0]):
+        # this many activations ago
+        slot = state[scalars[at.S_RING_POS] + index] - (max(windows[w, 0] - commands[cmd, at.C_WEIGHT], 0) + 1)
+        key = max(key, state[ring + (slot if slot >= 0 else slot + depth)] + windows[w, 1] - length)
+    return key
+
+
+@inlined
+def _round_bound(scalars, commands, state, cmd, unit, key):
+    """A refresh that begins a new round over the banks waits longer for the one before it."""
+    first, level = _first_bank(scalars, commands, cmd, unit), scalars[at.S_ROUND_LEVEL]
+    instance = first >> scalars[at.S_SHIFT + level]
+    if first != instance << scalars[at.S_SHIFT + level]:
+        return key
+    return max(key, state[scalars[at.S_BASE + level] + instance * scalars[at.S_COMMANDS] + cmd] + scalars[at.S_ROUND_KEY])
 
 
 @inlined
@@ -69,34 +119,34 @@ def _rows_allow(scalars, commands, state, cmd, unit, row):
     effect = commands[cmd, at.C_ROW]
     if effect in (at.ROW_NONE, at.ROW_CLOSE):
         return True
-    if effect == at.ROW_REFRESH or row < 0:
+    if effect == at.ROW_REFRESH or (row < 0 and effect != at.ROW_IDLE):
         return False
-    wanted = np.int64(-1) if effect == at.ROW_OPEN else row
+    wanted = np.int64(-1) if effect in (at.ROW_OPEN, at.ROW_IDLE) else row
     if state[at.T_ALL_ROW] != at.ROWS_DIFFER:
         return state[at.T_ALL_ROW] == wanted
-    first, past = _touched(scalars, commands[cmd, at.C_FOOTPRINT], unit)
-    for bank in range(first, past):
+    first, past, step = _touched(scalars, commands, cmd, unit)
+    for bank in range(first, past, step):
         if state[at.T_ROWS + bank] != wanted:
             return False
     return True
 
 
 @inlined
-def _set_rows(scalars, state, result, footprint, unit, row, cycle):
+def _set_rows(scalars, commands, state, result, cmd, unit, row, cycle):
     """Open ``row`` in the touched banks, or close them (-1), and book the time with a bank open.
 
     While all banks agree, ``T_ALL_ROW`` alone holds their state and the row of each bank is not kept.
     """
     banks = scalars[at.S_BANKS]
     was_open = state[at.T_OPEN_BANKS]
-    if footprint == 2:
+    if commands[cmd, at.C_FOOTPRINT] == at.CHANNEL and commands[cmd, at.C_STRIPE] == 0:
         state[at.T_ALL_ROW] = row
         state[at.T_OPEN_BANKS] = banks if row >= 0 else 0
     else:
         if state[at.T_ALL_ROW] != at.ROWS_DIFFER:
             state[at.T_ROWS : at.T_ROWS + banks] = state[at.T_ALL_ROW]
-        first, past = _touched(scalars, footprint, unit)
-        for bank in range(first, past):
+        first, past, step = _touched(scalars, commands, cmd, unit)
+        for bank in range(first, past, step):
             state[at.T_OPEN_BANKS] += np.int64(row >= 0) - np.int64(state[at.T_ROWS + bank] >= 0)
             state[at.T_ROWS + bank] = row
         state[at.T_ALL_ROW] = at.ROWS_DIFFER if state[at.T_OPEN_BANKS] > 0 else -1
@@ -119,23 +169,26 @@ def _book(state, result, counts, cmd, count, cycle, last, binding):
 @inlined
 def _remember(scalars, commands, state, cmd, unit, cycle):
     """Note the issue of ``cmd`` at every level instance where a later command may ask for it."""
-    last, key = scalars[at.S_LAST], cycle << at.RULE_BITS
-    footprint = commands[cmd, at.C_FOOTPRINT]
+    key = cycle << at.RULE_BITS
     if commands[cmd, at.C_ROW] != at.ROW_REFRESH:
         state[at.T_LAST_COMMAND] = key
-    state[last + cmd] = key
-    if footprint < 2:
+    state[scalars[at.S_LAST] + cmd] = key
+    if commands[cmd, at.C_FOOTPRINT] < at.CHANNEL or commands[cmd, at.C_STRIPE] == 1:
         state[at.T_LAST_NARROW] = key
-        n_commands = scalars[at.S_COMMANDS]
-        group = unit if footprint == 1 else unit >> scalars[at.S_GROUP_SHIFT]
-        state[last + (1 + group) * n_commands + cmd] = key
-        if footprint == 0:
-            state[last + (1 + scalars[at.S_GROUPS] + unit) * n_commands + cmd] = key
+        first, n_commands = _first_bank(scalars, commands, cmd, unit), scalars[at.S_COMMANDS]
+        for level in range(commands[cmd, at.C_FOOTPRINT], at.CHANNEL):
+            if scalars[at.S_BASE + level] >= 0:
+                state[scalars[at.S_BASE + level] + (first >> scalars[at.S_SHIFT + level]) * n_commands + cmd] = key
+        if commands[cmd, at.C_STRIPE] == 1:
+            _, past, step = _touched(scalars, commands, cmd, unit)
+            for bank in range(first, past, step):
+                state[scalars[at.S_BASE] + bank * n_commands + cmd] = key
     if commands[cmd, at.C_WEIGHT] > 0:
-        ring, depth = at.T_ROWS + scalars[at.S_BANKS], scalars[at.S_RING]
+        index, depth = _first_bank(scalars, commands, cmd, unit) >> scalars[at.S_RING_SHIFT], scalars[at.S_RING]
+        ring, slot = at.T_ROWS + scalars[at.S_BANKS] + index * depth, scalars[at.S_RING_POS] + index
         for _ in range(min(commands[cmd, at.C_WEIGHT], depth)):
-            state[ring + state[at.T_RING_POS]] = key
-            state[at.T_RING_POS] = state[at.T_RING_POS] + 1 if state[at.T_RING_POS] + 1 < depth else 0
+            state[ring + state[slot]] = (cycle + commands[cmd, at.C_TICKS]) << at.RULE_BITS
+            state[slot] = state[slot] + 1 if state[slot] + 1 < depth else 0
 
 
 @kernel
@@ -163,7 +216,7 @@ def _insert(scalars, commands, predecessors, windows, state, result, counts, log
     _book(state, result, counts, cmd, 1, cycle, cycle, binding)
     _write_log(log, result, cycle, cmd, unit, row, -1, binding)
     if effect in (at.ROW_OPEN, at.ROW_CLOSE):
-        _set_rows(scalars, state, result, commands[cmd, at.C_FOOTPRINT], unit, row, cycle)
+        _set_rows(scalars, commands, state, result, cmd, unit, row, cycle)
     elif effect == at.ROW_REFRESH:
         state[at.T_REFRESHED] += 1
     _remember(scalars, commands, state, cmd, unit, cycle)
@@ -177,7 +230,7 @@ def _skip_idle(scalars, state, result, counts, log, until):
     issuing them all.
     """
     interval, gap = scalars[at.S_REFRESH_INTERVAL], scalars[at.S_REFRESH_GAP]
-    rounds = scalars[at.S_BANKS] if scalars[at.S_REFRESH_PER_BANK] else np.int64(1)
+    rounds = scalars[at.S_REFRESH_UNITS]
     due = (state[at.T_REFRESHED] + 1) * interval
     quiet = (state[at.T_LAST_COMMAND] >> at.RULE_BITS) + scalars[at.S_MAX_GAP] < due
     quiet = quiet and (state[at.T_LAST_ISSUE] >> at.RULE_BITS) + gap <= due and gap <= interval
@@ -200,27 +253,38 @@ def _bank_row(state, bank):
 
 
 @kernel
-def _forced_refresh(scalars, commands, predecessors, windows, state, result, counts, log, unit, first, past, due):
-    """Close the banks ``first`` to ``past``, refresh, and open again what was open."""
+def _forced_refresh(scalars, commands, predecessors, windows, state, result, counts, log, unit, due):
+    """Close the banks that the refresh of ``unit`` needs, refresh, and open again what was open."""
     saved = state[scalars[at.S_SCRATCH] :]
-    same = True
-    for b in range(first, past):
+    refresh, none = scalars[at.S_REFRESH_COMMAND], np.int64(0)
+    first, past, step = _touched(scalars, commands, refresh, unit)
+    same = past - first == scalars[at.S_BANKS] and step == 1
+    for b in range(first, past, step):
         saved[b] = _bank_row(state, b)
         same = same and saved[b] == saved[first]
-    per_bank = scalars[at.S_REFRESH_PER_BANK] == 1
-    close = scalars[at.S_PRE] if per_bank else scalars[at.S_PREA]
-    refresh, none = scalars[at.S_REFRESH_COMMAND], np.int64(0)
+    close = scalars[at.S_CLOSE]
     _insert(scalars, commands, predecessors, windows, state, result, counts, log, close, unit, -1, none)
     _insert(scalars, commands, predecessors, windows, state, result, counts, log, refresh, unit, -1, due)
     act, act_all = scalars[at.S_ACT], scalars[at.S_ACT_ALL]
-    if same and not per_bank and act_all >= 0:
+    if same and act_all >= 0:
         _insert(scalars, commands, predecessors, windows, state, result, counts, log, act_all, none, saved[0], none)
     else:
-        for b in range(first, past):
+        for b in range(first, past, step):
             row = saved[b]
             if row >= 0:
                 _insert(scalars, commands, predecessors, windows, state, result, counts, log, act, b, row, none)
     result[at.R_FORCED] += 1
+
+
+@kernel
+def _refresh_target_closed(scalars, commands, state):
+    """Whether the banks that the next refresh needs are closed."""
+    unit = state[at.T_REFRESHED] % scalars[at.S_REFRESH_UNITS]
+    first, past, step = _touched(scalars, commands, scalars[at.S_REFRESH_COMMAND], unit)
+    for b in range(first, past, step):
+        if _bank_row(state, b) >= 0:
+            return False
+    return True
 
 
 @kernel
@@ -229,20 +293,12 @@ def _refresh_once(scalars, commands, predecessors, windows, state, result, count
 
     A forced one is taken as a whole once its due time lies within the horizon, so that a call never ends in the middle of it.
     """
-    per_bank = scalars[at.S_REFRESH_PER_BANK] == 1
-    bank = state[at.T_REFRESHED] % scalars[at.S_BANKS]
-    unit = bank if per_bank else np.int64(0)
-    first, past = (bank, bank + 1) if per_bank else (np.int64(0), scalars[at.S_BANKS])
+    unit = state[at.T_REFRESHED] % scalars[at.S_REFRESH_UNITS]
     due = (state[at.T_REFRESHED] + 1) * scalars[at.S_REFRESH_INTERVAL]
-    any_open = False
-    for b in range(first, past):
-        any_open = any_open or _bank_row(state, b) >= 0
-    if any_open:
+    if not _refresh_target_closed(scalars, commands, state):
         if due > horizon:
             return False
-        _forced_refresh(
-            scalars, commands, predecessors, windows, state, result, counts, log, unit, first, past, due
-        )
+        _forced_refresh(scalars, commands, predecessors, windows, state, result, counts, log, unit, due)
         return True
     refresh = scalars[at.S_REFRESH_COMMAND]
     key = _bound(scalars, commands, predecessors, windows, state, refresh, unit)
@@ -250,14 +306,6 @@ def _refresh_once(scalars, commands, predecessors, windows, state, result, count
         return False
     _insert(scalars, commands, predecessors, windows, state, result, counts, log, refresh, unit, -1, due)
     return True
-
-
-@kernel
-def _refresh_target_closed(scalars, state):
-    """Whether the banks that the next refresh needs are closed."""
-    if scalars[at.S_REFRESH_PER_BANK] == 1:
-        return _bank_row(state, state[at.T_REFRESHED] % scalars[at.S_BANKS]) < 0
-    return state[at.T_OPEN_BANKS] == 0
 
 
 @kernel
@@ -269,7 +317,7 @@ def _refresh_before(
     while True:
         cycle = max(key >> at.RULE_BITS, not_before)
         due = (state[at.T_REFRESHED] + 1) * interval
-        free = safe and due <= cycle and _refresh_target_closed(scalars, state)
+        free = safe and due <= cycle and _refresh_target_closed(scalars, commands, state)
         if not free and cycle < due + scalars[at.S_REFRESH_LIMIT] * interval:
             return key
         if free:
@@ -297,9 +345,9 @@ def _issue_run(scalars, commands, state, result, counts, log, entry, row, cycle,
     result[at.R_MACS] += np.int64(entry.macs) * count
     effect = commands[cmd, at.C_ROW]
     if effect == at.ROW_OPEN:
-        _set_rows(scalars, state, result, commands[cmd, at.C_FOOTPRINT], unit, row, last)
+        _set_rows(scalars, commands, state, result, cmd, unit, row, last)
     elif effect in (at.ROW_CLOSE, at.ROW_ACCESS_CLOSE):
-        _set_rows(scalars, state, result, commands[cmd, at.C_FOOTPRINT], unit, np.int64(-1), last)
+        _set_rows(scalars, commands, state, result, cmd, unit, np.int64(-1), last)
     _remember(scalars, commands, state, cmd, unit, last)
 
 

@@ -14,6 +14,7 @@ from ...arch.device import DramDevice, RefreshMode
 from ...arch.spec import Command, Level, RowEffect, TimingRule
 from ...traces.commands import (
     BINDING_HOST,
+    BINDING_ORDER,
     BINDING_REFRESH_DUE,
     BINDING_START,
     ISSUED,
@@ -57,13 +58,11 @@ class Past:
 
 @dataclass(frozen=True)
 class Gate:
-    """One rule as it concerns one following command: ``preceding`` holds the names of the commands it looks for."""
+    """One rule as it concerns one following command: ``gaps`` holds the commands it looks for, and how far they reach."""
 
     index: int
-    scope: Level
-    latency: int
-    window: int
-    preceding: tuple[str, ...]
+    rule: TimingRule
+    gaps: dict[str, int]
 
 
 class Channel:
@@ -71,8 +70,6 @@ class Channel:
 
     def __init__(self, device: DramDevice, rules: Sequence[TimingRule]) -> None:
         self.device = device
-        self.bank_count = device.organization.banks
-        self.group_size = device.organization.banks_per_group.value
         self.open_row: dict[int, int] = {}
         self.refreshes = 0
         self.last_cycle = 0
@@ -81,51 +78,60 @@ class Channel:
         self.gates = {c.name: self._gates_of(c, rules) for c in device.dram_standard.commands}
 
     def _gates_of(self, command: Command, rules: Sequence[TimingRule]) -> list[Gate]:
-        gates: list[Gate] = []
+        standard, params, gates = self.device.dram_standard, self.device.params, list[Gate]()
         for index, rule in enumerate(rules):
             if any(command.is_a(cls) for cls in rule.following):
-                preceding = tuple(c.name for c in self.device.dram_standard.members(rule.preceding))
-                gates.append(Gate(index, rule.scope, rule.cycles(self.device.params), rule.window, preceding))
+                earlier = standard.members(rule.preceding)
+                gates.append(Gate(index, rule, {c.name: standard.gap(rule, c, command, params) for c in earlier}))
         return gates
 
     def request(self, name: str, unit: int, row: int = -1, col: int = -1) -> Request:
         """The command ``name``, with the banks that it touches."""
         command = self.device.dram_standard.commands[self.device.dram_standard.index[name]]
-        width = {Level.BANK: 1, Level.BANKGROUP: self.group_size, Level.CHANNEL: self.bank_count}[command.footprint]
-        banks = frozenset(range(unit * width, (unit + 1) * width))
-        return Request(command, unit, row, col, banks)
+        return Request(command, unit, row, col, frozenset(self.device.organization.touched(command, unit)))
 
     # timing rules
 
-    def _groups(self, banks: frozenset[int]) -> set[int]:
-        return {bank // self.group_size for bank in banks}
+    def _instances(self, level: Level, banks: frozenset[int]) -> set[int]:
+        """The bank groups, ranks, ... that hold these banks."""
+        return {bank // self.device.organization.banks_at(level) for bank in banks}
 
-    def _meet(self, scope: Level, one: frozenset[int], other: frozenset[int]) -> bool:
-        """Whether two commands that touch these banks meet at ``scope``."""
-        if scope == Level.BANK:
-            return not one.isdisjoint(other)
-        if scope == Level.BANKGROUP:
-            return not self._groups(one).isdisjoint(self._groups(other))
-        return True
+    def _meet(self, rule: TimingRule, one: frozenset[int], other: frozenset[int]) -> bool:
+        """Whether two commands that touch these banks meet under a rule."""
+        together = not self._instances(rule.scope, one).isdisjoint(self._instances(rule.scope, other))
+        if not rule.sibling:
+            return together
+        side_by_side = self._instances(Level.PSEUDOCHANNEL, one) & self._instances(Level.PSEUDOCHANNEL, other)
+        return bool(side_by_side) and not together
+
+    def _begins_round(self, rule: TimingRule, request: Request) -> bool:
+        """Whether a refresh goes to the first bank of the rule's scope."""
+        return min(request.banks) % self.device.organization.banks_at(rule.scope) == 0
 
     def _weight(self, request: Request) -> int:
         """How many banks ``request`` counts for in an activation window."""
+        if request.command.row == RowEffect.REFRESH and not self.device.refresh_in_activation_window.value:
+            return 0
         counts = request.command.footprint == Level.BANK or self.device.multi_bank_activation_in_window.value
         return len(request.banks) if counts else 0
 
     def _forbids(self, gate: Gate, request: Request, cycle: int) -> bool:
         """Whether this rule forbids ``request`` at ``cycle``."""
+        rule = gate.rule
+        if rule.new_round and not self._begins_round(rule, request):
+            return False
         recent: list[Past] = []
-        for name in gate.preceding:
+        for name, gap in gate.gaps.items():
             for past in reversed(self.history[name]):
-                if past.cycle + gate.latency <= cycle:
+                if past.cycle + gap <= cycle:
                     break
                 recent.append(past)
-        if gate.window == 1:
-            return any(self._meet(gate.scope, past.banks, request.banks) for past in recent)
+        met = [past for past in recent if self._meet(rule, past.banks, request.banks)]
+        if rule.window == 1:
+            return bool(met)
         weight = self._weight(request)
-        room = max(gate.window - weight, 0)
-        return weight > 0 and sum(past.weight for past in recent) > room
+        room = max(rule.window - weight, 0)
+        return weight > 0 and sum(past.weight for past in met) > room
 
     def earliest(self, request: Request, release: int, released_by: int) -> tuple[int, int]:
         """The cycle at which ``request`` can issue, and the rule (or ``released_by``) that decided it.
@@ -140,6 +146,8 @@ class Channel:
         for gate in gates:
             if self._forbids(gate, request, cycle - 1):
                 return cycle, gate.index
+        if cycle == self.last_cycle > 0:
+            return cycle, BINDING_ORDER
         return cycle, released_by if cycle == release > 0 else BINDING_START
 
     # issue
@@ -147,11 +155,14 @@ class Channel:
     def offence(self, request: Request) -> str:
         """Why the row state forbids ``request``; empty if it does not."""
         organization = self.device.organization
-        if request.unit < 0 or not request.banks <= set(range(self.bank_count)):
+        if not 0 <= request.unit < organization.units(request.command):
             return f"{request.command.name} addresses unit {request.unit}, which does not exist"
         match request.command.row:
             case RowEffect.REFRESH:
                 return "a stream may not hold refresh commands"
+            case RowEffect.IDLE:
+                blocked = [bank for bank in request.banks if bank in self.open_row]
+                return f"{request.command.name} needs bank {min(blocked)} closed" if blocked else ""
             case RowEffect.OPEN:
                 if not 0 <= request.row < organization.rows.value:
                     return f"row {request.row} does not exist"
@@ -187,15 +198,12 @@ class Channel:
     @property
     def forced_at(self) -> int:
         """When the next refresh can be postponed no longer."""
-        refresh = self.device.refresh
-        per_interval = self.bank_count if refresh.mode == RefreshMode.PER_BANK else 1
-        return self.due + refresh.postpone_limit.value * per_interval * self.device.refresh_interval
+        limit = self.device.refresh.postpone_limit.value * self.device.refresh_units
+        return self.due + limit * self.device.refresh_interval
 
     def next_refresh(self) -> Request:
         """The refresh command that is next in turn."""
-        if self.device.refresh.mode == RefreshMode.PER_BANK:
-            return self.request("REFpb", self.refreshes % self.bank_count)
-        return self.request("REFab", 0)
+        return self.request(self.device.refresh_command.name, self.refreshes % self.device.refresh_units)
 
     def blocks_refresh(self) -> bool:
         """Whether a bank that the next refresh needs closed is open."""
@@ -208,15 +216,15 @@ class Channel:
 
     def force_refresh(self) -> None:
         """Close what is in the way, refresh, and open it again."""
-        per_bank = self.device.refresh.mode == RefreshMode.PER_BANK
-        banks = self.next_refresh().banks
-        rows = {bank: self.open_row[bank] for bank in sorted(banks) if bank in self.open_row}
+        standard, per_bank = self.device.dram_standard, self.device.refresh.mode == RefreshMode.PER_BANK
+        refresh = self.next_refresh()
+        rows = {bank: self.open_row[bank] for bank in sorted(refresh.banks) if bank in self.open_row}
         if rows:
-            self.issue(self.request("PRE", min(rows)) if per_bank else self.request("PREA", 0))
+            self.issue(self.request(standard.close_bank if per_bank else "PREA", refresh.unit))
         self.refresh()
-        whole = len(rows) == self.bank_count and len(set(rows.values())) == 1
-        if whole and not per_bank and "ACT16" in self.history:
-            self.issue(self.request("ACT16", 0, rows[0]))
+        whole = len(rows) == self.device.organization.banks and len(set(rows.values())) == 1
+        if whole and standard.activate_all:
+            self.issue(self.request(standard.activate_all, 0, rows[0]))
         else:
             for bank, row in rows.items():
                 self.issue(self.request("ACT", bank, row))

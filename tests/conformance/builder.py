@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from rowline.arch.device import DramDevice
-from rowline.arch.spec import Command, DramStandard, Level, RowEffect
+from rowline.arch.spec import Command, DramStandard, RowEffect
 from rowline.traces.commands import CommandStream, empty_stream
 
 ACCESSES = (RowEffect.ACCESS, RowEffect.ACCESS_CLOSE)
@@ -29,19 +29,16 @@ class Builder:
 
     def units(self, command: Command) -> range:
         """All units that ``command`` can address."""
-        organization = self.device.organization
-        number = {Level.BANK: organization.banks, Level.BANKGROUP: organization.bank_groups.value, Level.CHANNEL: 1}
-        return range(number[command.footprint])
+        return range(self.device.organization.units(command))
 
     def banks(self, command: Command, unit: int) -> range:
         """The banks that it touches there."""
-        width = self.device.organization.banks // len(self.units(command))
-        return range(unit * width, (unit + 1) * width)
+        return self.device.organization.touched(command, unit)
 
     def legal(self, command: Command, unit: int) -> bool:
         """Whether the open rows allow ``command`` at ``unit``, for some row."""
         rows = {self.open_row.get(bank) for bank in self.banks(command, unit)}
-        if command.row == RowEffect.OPEN:
+        if command.row in (RowEffect.OPEN, RowEffect.IDLE):
             return rows == {None}
         if command.row in ACCESSES:
             return len(rows) == 1 and None not in rows

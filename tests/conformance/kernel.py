@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
     @property
     def waits(self) -> int:
         """Sum of all booked waits."""
-        return int(self.result[at.R_WAIT_DUE :].sum())
+        return int(self.result[at.R_WAIT_ORDER :].sum())
 
     def figures(self, table: TimingTable) -> list[list[int]]:
         """All that must not depend on how the run was cut or logged: state, result and counts.

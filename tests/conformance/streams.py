@@ -10,7 +10,10 @@ from .directed import UNREACHABLE, PairStream, pair_stream, tight_device
 
 __all__ = ["UNREACHABLE", "Builder", "PairStream", "pair_stream", "random_stream", "tight_device"]
 
-_WEIGHTS = {RowEffect.OPEN: 6, RowEffect.CLOSE: 2, RowEffect.ACCESS: 8, RowEffect.ACCESS_CLOSE: 2, RowEffect.NONE: 4}
+_WEIGHTS = {
+    RowEffect.OPEN: 6, RowEffect.CLOSE: 2, RowEffect.ACCESS: 8, RowEffect.ACCESS_CLOSE: 2, RowEffect.NONE: 4,
+    RowEffect.IDLE: 1,
+}  # fmt: skip
 
 
 def random_stream(
@@ -19,7 +22,7 @@ def random_stream(
     """A random legal stream and the release cycles of its rows.
 
     Args:
-        device: any device; the commands are those of its standard.
+        device: any device; the commands are those of its standard, but for power-down and self-refresh.
         seed: same seed, same stream.
         length: number of rows.
         idle: chance that the host pauses before a row, for up to three times as long as refresh can be postponed
@@ -55,6 +58,8 @@ def _pick(builder: Builder, rng: np.random.Generator) -> tuple[Command, int]:
     """A legal command and unit: first a kind, then a command of it, then where."""
     options: dict[RowEffect, list[tuple[Command, list[int]]]] = {}
     for command in builder.standard.commands:
+        if "power" in command.classes:
+            continue
         if units := [unit for unit in builder.units(command) if builder.legal(command, unit)]:
             options.setdefault(command.row, []).append((command, units))
     kinds = sorted(options)

@@ -138,7 +138,7 @@ def test_idle_time_is_refreshed_on_time() -> None:
     builder.add("WRGB", safe=True, release=5 * INTERVAL + 1)
     log = run_oracle(AIM, builder.stream(), builder.not_before)
     assert issued(AIM, log)[:-1] == [("REFab", 0, INTERVAL * k) for k in range(1, 6)]
-    assert deciders(AIM, log) == [BINDING_REFRESH_DUE] * 5 + ["tRFCab"]
+    assert deciders(AIM, log) == [BINDING_REFRESH_DUE] * 5 + ["tRFCab-REG"]
 
 
 def test_only_the_first_command_of_a_run_is_safe() -> None:
