@@ -203,7 +203,7 @@ class DramDevice(Spec):
                 raise ValueError(f"timing.t{short[1:]}: above t{long[1:]}")
         if n["nRC"] < n["nRAS"] + n["nRP"]:
             raise ValueError(f"timing.tRC: {n['nRC']} ck is below tRAS + tRP, {n['nRAS'] + n['nRP']} ck")
-        if n["nCMD"] < 1:
+        if n.get("nCMD", 1) < 1:
             raise ValueError("timing.tCMD: must be at least 1 ck")
         if self.refresh.mode == RefreshMode.PER_BANK and self.dram_standard.refresh_bank not in self.dram_standard.index:
             raise ValueError(f"refresh.mode: {self.standard} has no per-bank refresh")
