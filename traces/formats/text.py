@@ -42,10 +42,19 @@ class Lines(Protocol):
 
 
 def read_lines(
-    path: PathLike, lines: Lines, chunk: int, limits: Limits = DEFAULT_LIMITS, block_bytes: int = BLOCK_BYTES
+    path: PathLike,
+    lines: Lines,
+    chunk: int,
+    limits: Limits = DEFAULT_LIMITS,
+    block_bytes: int = BLOCK_BYTES,
+    skip: int = 0,
 ) -> Iterator[NDArray[np.void]]:
-    """The rows of a file, at most ``chunk`` at a time."""
+    """The rows of a file after its first ``skip`` lines, at most ``chunk`` at a time."""
     for first_line, block in text_blocks(path, limits, block_bytes):
+        passed = max(skip + 1 - first_line, 0)
+        if passed:
+            kept = block.split(b"\n", passed)
+            block, first_line = (kept[passed], skip + 1) if len(kept) > passed else (b"", first_line)
         rows = _rows_of(path, lines, first_line, block)
         for begin in range(0, len(rows), chunk):
             yield rows[begin : begin + chunk]
