@@ -262,7 +262,7 @@ class DramDevice(Spec):
     def column_cycles(self) -> int:
         """Shortest spacing of all-bank MAC commands, in device cycles."""
         n = self.params
-        return max(n["nCCDS"], n["nCCDL"], n["nCMD"], n.get("nMAC", 0))
+        return max(n["nCCDS"], n["nCCDL"], n.get("nCMD", 1), n.get("nMAC", 0))
 
     @property
     def peak_mac_bandwidth_bytes_per_s(self) -> float:

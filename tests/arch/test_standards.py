@@ -4,7 +4,7 @@ import ast
 
 import pytest
 from rowline.arch.loader import list_presets, load_system
-from rowline.arch.spec import DramStandard, Level, RowEffect, evaluate
+from rowline.arch.spec import DramStandard, Level, RowEffect, Term, evaluate
 from rowline.arch.standards import STANDARDS
 
 STANDARD = pytest.mark.parametrize("standard", STANDARDS.values(), ids=list(STANDARDS))
@@ -50,7 +50,8 @@ def test_every_rule_is_well_formed(standard: DramStandard) -> None:
     params = {"n" + name[1:]: 1 + i for i, name in enumerate(standard.timing)} | dict.fromkeys(standard.derived, 2)
     for rule in standard.rules:
         assert rule.cycles(params) >= 0
-        assert rule.cycles(dict.fromkeys(params, 0)) == 0
+        if rule.term != Term.COMMAND_BUS:  # a bus without a parameter is taken for one tick
+            assert rule.cycles(dict.fromkeys(params, 0)) == 0
         assert rule.window >= 1 and isinstance(rule.scope, Level)
         for command in standard.members((*rule.preceding, *rule.following)):
             # an all-bank command meets another at any scope; a rule never asks for less than what a command touches
