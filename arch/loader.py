@@ -1,4 +1,4 @@
-"""YAML and ``--set key=value`` -> :class:`System`, with errors that name file, line and key.
+"""YAML and ``--set key=value`` -> :class:`System` or :class:`DramDevice`, with errors that name file, line and key.
 
 ``extends: folder/preset`` (or a path that ends in .yaml, relative to the file) pulls in another file below the keys of
 the mapping it stands in; it may stand in nested mappings too. A scalar over a sourced value replaces value and source.
@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
+from .device import DramDevice
 from .standards import STANDARDS
 from .system import System
 from .values import Duration, Sourced
@@ -50,17 +51,37 @@ def load_system(name: str, sets: Iterable[str] = ()) -> System:
 
 @lru_cache(maxsize=64)
 def _load_system(name: str, sets: tuple[str, ...]) -> System:
-    path = _resolve(name, "system")
+    path = _resolve(name, "system", ("system",))
     return build(System, apply_sets(expand(read_yaml(path)), sets))
 
 
-def _resolve(name: str, folder: str) -> Path:
+def list_devices() -> list[str]:
+    """Names of the DRAM devices that have a preset, with and without PIM."""
+    return sorted(list_presets("dram") + list_presets("pim"))
+
+
+def load_device(name: str, sets: Iterable[str] = ()) -> DramDevice:
+    """Load one channel of DRAM: a preset of ``presets/dram`` or ``presets/pim``, or a YAML file, with overrides.
+
+    Raises:
+        ConfigError: as :func:`load_system`.
+    """
+    return _load_device(name, tuple(sets))
+
+
+@lru_cache(maxsize=256)
+def _load_device(name: str, sets: tuple[str, ...]) -> DramDevice:
+    path = _resolve(name, "device", ("dram", "pim"))
+    return build(DramDevice, apply_sets(expand(read_yaml(path)), sets))
+
+
+def _resolve(name: str, kind: str, folders: tuple[str, ...]) -> Path:
     if name.endswith((".yaml", ".yml")) or "/" in name:
         return Path(name)
-    known = list_presets(folder)
+    known = {preset: folder for folder in folders for preset in list_presets(folder)}
     if name not in known:
-        raise ConfigError([f'unknown {folder} "{printable(name)}"{nearest(name, known)} Known: {", ".join(known)}'])
-    return PRESETS / folder / f"{name}.yaml"
+        raise ConfigError([f'unknown {kind} "{printable(name)}"{nearest(name, known)} Known: {", ".join(known)}'])
+    return PRESETS / known[name] / f"{name}.yaml"
 
 
 def expand(node: Node, depth: int = 0) -> Node:
