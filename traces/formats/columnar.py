@@ -70,6 +70,21 @@ def _column(column: Any, arrow_type: Any) -> NDArray[np.int64] | Text:
     return coded.indices.to_numpy(), coded.dictionary.to_pylist()
 
 
+def join(columns: Sequence[NDArray[Any] | Text], separator: str) -> bytes:
+    """Lines of text from columns: the inverse of :func:`split`. No word may hold the separator or a line end."""
+    arrays: list[Any] = []
+    for column in columns:
+        if isinstance(column, tuple):
+            codes, words = column
+            arrays.append(pa.array(words, pa.string()).take(pa.array(np.ascontiguousarray(codes))))
+        else:
+            arrays.append(pa.array(np.ascontiguousarray(column)))
+    table = pa.table(arrays, names=[str(position) for position in range(len(arrays))])
+    sink = pa.BufferOutputStream()
+    pc.write_csv(table, sink, pc.WriteOptions(include_header=False, delimiter=separator, quoting_style="none"))
+    return sink.getvalue().to_pybytes()
+
+
 class _Digest:
     """One digest of all columns and the metadata, whatever pieces the columns come in."""
 

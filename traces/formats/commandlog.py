@@ -177,7 +177,7 @@ class CommandLog:
             self._open_text()
 
     def _open_text(self) -> None:
-        line, fields = next(numbered_fields(self.path, ",", self._limits), (0, []))
+        line, fields = next(numbered_fields(self.path, ",", self._limits), (0, list[bytes]()))
         if not fields:
             raise FormatError(self.path, None, "holds no command")
         if len(fields) == 1 and fields[0][:1].isdigit():
