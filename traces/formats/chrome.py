@@ -1,14 +1,14 @@
 """An issue log as a Chrome trace (JSON), which Perfetto and chrome://tracing show: a track a bank, one for the data bus.
 
-First comes the data bus (of each pseudo-channel). A bank's track has the intervals in which a row is open and the commands to that bank; a command to more than one bank
-stands once, on a track of its own. Times are microseconds with six decimals, that is exact picoseconds: they are
-written as decimal numbers and never pass through a float.
+First comes the data bus (of each pseudo-channel). A bank's track has the intervals in which a row is open and the
+commands to that bank; a command to more than one bank stands once, on a track of its own. Times are microseconds with
+six decimals, that is exact picoseconds: they are written as decimal numbers and never pass through a float.
 """
 
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from ..commands import IssueLog
 from .files import PathLike, text_writer
@@ -88,8 +88,9 @@ class _Events:
 
     def of(self, log: IssueLog) -> Iterator[str]:
         """The events of some commands: rows that they close, then they themselves and their bursts."""
-        columns: list[list[int]] = [log[name].tolist() for name in ("cycle", "cmd", "unit", "row", "col", "rule")]
-        for cycle, cmd, unit, row, col, rule in zip(*columns, strict=True):
+        names = ("cycle", "cmd", "unit", "row", "col", "rule")
+        rows = cast(Iterator[tuple[int, int, int, int, int, int]], zip(*[log[name].tolist() for name in names], strict=True))
+        for cycle, cmd, unit, row, col, rule in rows:
             command = self._header.commands[cmd]
             begin, end = self._edge_ps(cycle), self._edge_ps(cycle + 1)
             self._end_ps = max(self._end_ps, end)
