@@ -12,6 +12,7 @@ import pytest
 from rowline.arch.controller import Controller
 from rowline.arch.device import DramDevice
 from rowline.arch.loader import load_device, load_system
+from rowline.sim.reference.checker import check
 from rowline.sim.reference.controller import Served, run_controller
 from rowline.traces.commands import BINDING_HOST, BINDING_REFRESH_DUE, BINDING_START
 
@@ -33,12 +34,13 @@ Place = tuple[int, bool | int, int, int, int]
 
 
 class Run:
-    """One run: what was issued when, and what became of the requests."""
+    """One run, which must be legal: what was issued when, and what became of the requests."""
 
     def __init__(self, device: DramDevice, requests: list[Place], **controller: Any) -> None:
         fitted = Controller.model_validate(controller)
         self.device = device
         self.log, self.served = run_controller(device, fitted, request_table(requests))
+        assert check(device, self.log) == []
 
     @property
     def issued(self) -> list[tuple[int, str, int]]:
@@ -508,8 +510,6 @@ def judged() -> dict[str, DramDevice]:
 @pytest.mark.parametrize("seed", range(4))
 def test_random_runs_are_legal(name: str, seed: int):
     """The judge finds nothing, and every request is served after it was accepted, by as many commands as kinds ask for."""
-    from rowline.sim.reference.checker import check
-
     device = judged()[name]
     places, arrivals = MIXES[(5 * seed + len(name)) % len(MIXES)]
     requests = random_requests(device, seed, places, arrivals, length=80)
