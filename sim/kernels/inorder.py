@@ -253,30 +253,6 @@ def _bank_row(state, bank):
 
 
 @kernel
-def _forced_refresh(scalars, commands, predecessors, windows, state, result, counts, log, unit, due):
-    """Close the banks that the refresh of ``unit`` needs, refresh, and open again what was open."""
-    saved = state[scalars[at.S_SCRATCH] :]
-    refresh, none = scalars[at.S_REFRESH_COMMAND], np.int64(0)
-    first, past, step = _touched(scalars, commands, refresh, unit)
-    same = past - first == scalars[at.S_BANKS] and step == 1
-    for b in range(first, past, step):
-        saved[b] = _bank_row(state, b)
-        same = same and saved[b] == saved[first]
-    close = scalars[at.S_CLOSE]
-    _insert(scalars, commands, predecessors, windows, state, result, counts, log, close, unit, -1, none)
-    _insert(scalars, commands, predecessors, windows, state, result, counts, log, refresh, unit, -1, due)
-    act, act_all = scalars[at.S_ACT], scalars[at.S_ACT_ALL]
-    if same and act_all >= 0:
-        _insert(scalars, commands, predecessors, windows, state, result, counts, log, act_all, none, saved[0], none)
-    else:
-        for b in range(first, past, step):
-            row = saved[b]
-            if row >= 0:
-                _insert(scalars, commands, predecessors, windows, state, result, counts, log, act, b, row, none)
-    result[at.R_FORCED] += 1
-
-
-@kernel
 def _refresh_target_closed(scalars, commands, state):
     """Whether the banks that the next refresh needs are closed."""
     unit = state[at.T_REFRESHED] % scalars[at.S_REFRESH_UNITS]
@@ -288,18 +264,37 @@ def _refresh_target_closed(scalars, commands, state):
 
 
 @kernel
-def _refresh_once(scalars, commands, predecessors, windows, state, result, counts, log, horizon):
-    """Issue the next refresh, closing and reopening what is in its way. False if it lies past the horizon.
+def _forced_round(scalars, commands, predecessors, windows, state, result, counts, log):
+    """One refresh of every unit, closing what is in the way; then open again what was open."""
+    saved = state[scalars[at.S_SCRATCH] :]
+    banks, refresh, none = scalars[at.S_BANKS], scalars[at.S_REFRESH_COMMAND], np.int64(0)
+    same = True
+    for b in range(banks):
+        saved[b] = _bank_row(state, b)
+        same = same and saved[b] == saved[0]
+    for _ in range(scalars[at.S_REFRESH_UNITS]):
+        unit = state[at.T_REFRESHED] % scalars[at.S_REFRESH_UNITS]
+        due = (state[at.T_REFRESHED] + 1) * scalars[at.S_REFRESH_INTERVAL]
+        if not _refresh_target_closed(scalars, commands, state):
+            close = scalars[at.S_CLOSE]
+            _insert(scalars, commands, predecessors, windows, state, result, counts, log, close, unit, -1, none)
+            result[at.R_FORCED] += 1
+        _insert(scalars, commands, predecessors, windows, state, result, counts, log, refresh, unit, -1, due)
+    act, act_all = scalars[at.S_ACT], scalars[at.S_ACT_ALL]
+    if same and saved[0] >= 0 and act_all >= 0:
+        _insert(scalars, commands, predecessors, windows, state, result, counts, log, act_all, none, saved[0], none)
+    else:
+        for b in range(banks):
+            row = saved[b]
+            if row >= 0:
+                _insert(scalars, commands, predecessors, windows, state, result, counts, log, act, b, row, none)
 
-    A forced one is taken as a whole once its due time lies within the horizon, so that a call never ends in the middle of it.
-    """
+
+@kernel
+def _refresh_once(scalars, commands, predecessors, windows, state, result, counts, log, horizon):
+    """Issue the next refresh, whose banks are closed. False if it lies past the horizon."""
     unit = state[at.T_REFRESHED] % scalars[at.S_REFRESH_UNITS]
     due = (state[at.T_REFRESHED] + 1) * scalars[at.S_REFRESH_INTERVAL]
-    if not _refresh_target_closed(scalars, commands, state):
-        if due > horizon:
-            return False
-        _forced_refresh(scalars, commands, predecessors, windows, state, result, counts, log, unit, due)
-        return True
     refresh = scalars[at.S_REFRESH_COMMAND]
     key = _bound(scalars, commands, predecessors, windows, state, refresh, unit)
     if max(due, key >> at.RULE_BITS) > horizon:
@@ -312,18 +307,25 @@ def _refresh_once(scalars, commands, predecessors, windows, state, result, count
 def _refresh_before(
     scalars, commands, predecessors, windows, state, result, counts, log, safe, cmd, unit, not_before, horizon, key
 ):
-    """Issue the refreshes that go before ``cmd``. Returns its new key, or NEVER if one lies past the horizon."""
+    """Issue the refreshes that go before ``cmd``. Returns its new key, or NEVER if one lies past the horizon.
+
+    A forced round is taken as a whole once its first refresh is due within the horizon, so that a call never ends in the
+    middle of it.
+    """
     interval = scalars[at.S_REFRESH_INTERVAL]
     while True:
         cycle = max(key >> at.RULE_BITS, not_before)
         due = (state[at.T_REFRESHED] + 1) * interval
-        free = safe and due <= cycle and _refresh_target_closed(scalars, commands, state)
-        if not free and cycle < due + scalars[at.S_REFRESH_LIMIT] * interval:
-            return key
-        if free:
+        if safe and due <= cycle and _refresh_target_closed(scalars, commands, state):
             _skip_idle(scalars, state, result, counts, log, min(not_before, horizon))
-        if not _refresh_once(scalars, commands, predecessors, windows, state, result, counts, log, horizon):
-            return np.int64(NEVER)
+            if not _refresh_once(scalars, commands, predecessors, windows, state, result, counts, log, horizon):
+                return np.int64(NEVER)
+        elif cycle >= due + scalars[at.S_REFRESH_LIMIT] * interval:
+            if due > horizon:
+                return np.int64(NEVER)
+            _forced_round(scalars, commands, predecessors, windows, state, result, counts, log)
+        else:
+            return key
         key = _bound(scalars, commands, predecessors, windows, state, cmd, unit)
 
 

@@ -76,6 +76,7 @@ class Channel:
         self.log: list[tuple[int, ...]] = []
         self.history: dict[str, list[Past]] = {c.name: [] for c in device.dram_standard.commands}
         self.gates = {c.name: self._gates_of(c, rules) for c in device.dram_standard.commands}
+        self._instance_memo: dict[tuple[Level, frozenset[int]], frozenset[int]] = {}
 
     def _gates_of(self, command: Command, rules: Sequence[TimingRule]) -> list[Gate]:
         standard, params, gates = self.device.dram_standard, self.device.params, list[Gate]()
@@ -92,9 +93,13 @@ class Channel:
 
     # timing rules
 
-    def _instances(self, level: Level, banks: frozenset[int]) -> set[int]:
+    def _instances(self, level: Level, banks: frozenset[int]) -> frozenset[int]:
         """The bank groups, ranks, ... that hold these banks."""
-        return {bank // self.device.organization.banks_at(level) for bank in banks}
+        key = level, banks
+        if key not in self._instance_memo:
+            size = self.device.organization.banks_at(level)
+            self._instance_memo[key] = frozenset(bank // size for bank in banks)
+        return self._instance_memo[key]
 
     def _meet(self, rule: TimingRule, one: frozenset[int], other: frozenset[int]) -> bool:
         """Whether two commands that touch these banks meet under a rule."""
@@ -215,13 +220,13 @@ class Channel:
         self.refreshes += 1
 
     def force_refresh(self) -> None:
-        """Close what is in the way, refresh, and open it again."""
+        """Refresh every unit once, closing what is in the way, and open it again."""
         standard, per_bank = self.device.dram_standard, self.device.refresh.mode == RefreshMode.PER_BANK
-        refresh = self.next_refresh()
-        rows = {bank: self.open_row[bank] for bank in sorted(refresh.banks) if bank in self.open_row}
-        if rows:
-            self.issue(self.request(standard.close_bank if per_bank else "PREA", refresh.unit))
-        self.refresh()
+        rows = dict(sorted(self.open_row.items()))
+        for _ in range(self.device.refresh_units):
+            if self.blocks_refresh():
+                self.issue(self.request(standard.close_bank if per_bank else "PREA", self.next_refresh().unit))
+            self.refresh()
         whole = len(rows) == self.device.organization.banks and len(set(rows.values())) == 1
         if whole and standard.activate_all:
             self.issue(self.request(standard.activate_all, 0, rows[0]))
