@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
-from .facets import Demand, Event, Latest, Times
-from .traits import Row
+from .facets import Demand, Event, Point, Times
+from .traits import Row, Span, Upkeep
+
+HOLDS = ("tRAS", "tRTP", "tWR")
+"""What a precharge waits for."""
 
 
 class Bank:
@@ -20,17 +23,22 @@ class Bank:
         if demand.rule not in self.busy or self.busy[demand.rule].earliest < demand.earliest:
             self.busy[demand.rule] = demand
 
+    def last_hold(self) -> Demand:
+        """What a precharge waits for longest."""
+        return max((self.busy[rule] for rule in HOLDS if rule in self.busy), key=lambda demand: demand.earliest)
+
 
 class RowIntervals:
     """Rows are opened, accessed and closed in order, with tRC, tRCD, tRAS, tRTP, tWR and tRP kept.
 
-    An automatic precharge begins once tRAS, tRTP and write recovery of all accesses to the row are over; tRP runs from
-    there.
+    An automatic precharge begins once tRAS, tRTP and write recovery of all accesses to the row are over; tRP (tRPab after
+    a command that closes several groups) runs from there. Refresh finds its banks closed, precharged, and tRC after their
+    activation.
     """
 
-    def __init__(self, times: Times, banks: int) -> None:
+    def __init__(self, times: Times) -> None:
         self.times = times
-        self.banks = [Bank() for _ in range(banks)]
+        self.banks = [Bank() for _ in range(times.geometry.banks)]
 
     def demands(self, event: Event) -> Iterator[Demand]:
         """Row state and row timing of each bank that ``event`` touches."""
@@ -39,7 +47,7 @@ class RowIntervals:
         for number in event.banks:
             bank = self.banks[number]
             match event.trait.row:
-                case Row.OPEN | Row.REFRESH:
+                case Row.OPEN | Row.REST:
                     yield from self._wants_closed(event, bank, number)
                 case Row.CLOSE:
                     yield from bank.busy.values()
@@ -58,86 +66,78 @@ class RowIntervals:
         if bank.row is None:
             yield Demand("row-state", None, event.time, f"bank {number} is closed")
         elif bank.row != event.row:
-            yield Demand(
-                "row-state", bank.opened, event.time, f"bank {number} is open at row {bank.row}, not {event.row}"
-            )
+            yield Demand("row-state", bank.opened, event.time, f"bank {number} is open at row {bank.row}, not {event.row}")
         if bank.opened is not None:
             yield Demand(event.trait.after_act, bank.opened, bank.opened.time + self.times.of(event.trait.after_act))
 
     def record(self, event: Event) -> None:
         """Open, hold or close the banks of ``event``."""
+        if event.trait.row in (Row.NONE, Row.REST):
+            return
         for number in event.banks:
             bank = self.banks[number]
             match event.trait.row:
                 case Row.OPEN:
                     bank.row, bank.opened = event.row, event
                     bank.busy = {"tRAS": Demand("tRAS", event, event.time + self.times.of("tRAS"))}
-                case Row.ACCESS:
-                    self._access(event, bank)
-                case Row.AUTO_CLOSE:
-                    self._access(event, bank)
-                    last = max(bank.busy.values(), key=lambda demand: demand.earliest)
-                    self._close(bank, Demand(f"{last.rule}+tRP", event, last.earliest))
                 case Row.CLOSE:
-                    self._close(bank, Demand("tRP", event, event.time))
+                    self._close(bank, "tRP", event, event.time)
                 case _:
-                    pass
+                    self._access(event, bank)
+                    if event.trait.row == Row.AUTO_CLOSE:
+                        last = bank.last_hold()
+                        self._close(bank, f"{last.rule}+tRP", event, last.earliest)
 
     def _access(self, event: Event, bank: Bank) -> None:
         if event.trait.senses:
             bank.hold(Demand("tRTP", event, event.time + self.times.of("tRTP")))
         if event.trait.stores:
-            start, end = self.times.data(event)
-            arrived = end if event.trait.stores == "burst" else start
+            arrived = event.at[Point.END if event.trait.stores == "burst" else Point.START]
             bank.hold(Demand("tWR", event, arrived + self.times.of("tWR")))
 
-    def _close(self, bank: Bank, start: Demand) -> None:
+    def _close(self, bank: Bank, rule: str, event: Event, start: int) -> None:
         """The bank begins to precharge at ``start``; a precharge already under way may end later."""
-        done = Demand(start.rule, start.earlier, start.earliest + self.times.of("tRP"))
+        takes = "tRPab" if event.trait.span != Span.BANK and self.times.has("tRPab") else "tRP"
+        done = Demand(rule.replace("tRP", takes), event, start + self.times.of(takes))
         if bank.precharged is None or bank.precharged.earliest <= done.earliest:
             bank.precharged = done
         bank.row = None
 
 
-class Activations:
-    """How fast a channel may activate and precharge: tRRD_S, tRRD_L, the four-activation window, tPPD."""
+WINDOWS = {"tFAW": 4, "t32AW": 32}
+"""Activation windows, and the banks that may be activated in each."""
 
-    WINDOW_BANKS = 4
+
+class Activations:
+    """No more than so many banks are activated in any window of the array that shares their power."""
 
     def __init__(self, times: Times) -> None:
         self.times = times
-        self.whole_commands = times.device.multi_bank_activation_in_window.value
-        self.latest = Latest()
-        self.activated: list[Event] = []  # one entry a bank, all within the last tFAW
+        self.windows = {rule: banks for rule, banks in WINDOWS.items() if times.has(rule) and times.of(rule)}
+        self.recent: dict[int, list[Event]] = {}  # by array: the latest, one entry a bank
 
     def demands(self, event: Event) -> Iterator[Demand]:
-        """Spacing of activations, of a refresh after an activation, and of precharges."""
-        if event.trait.staggers or event.name == "REFpb":
-            yield from self.latest.after("tRRDS", self.times.of("tRRDS"), "activate")
-            groups = [("activate", group) for group in event.groups]
-            yield from self.latest.after("tRRDL", self.times.of("tRRDL"), *groups)
-        if event.trait.row == Row.CLOSE:
-            yield from self.latest.after("tPPD", self.times.of("tPPD"), "precharge")
-        if weight := self._weight(event):
-            window = self.times.of("tFAW")
-            recent = [past for past in self.activated if past.time + window > event.time]
-            surplus = min(len(recent) + weight - self.WINDOW_BANKS, len(recent))
-            if surplus > 0:
-                yield Demand("tFAW", recent[surplus - 1], recent[surplus - 1].time + window)
+        """Wait until enough earlier activations have left the window."""
+        weight = self._weight(event)
+        if weight == 0:
+            return
+        for rule, banks in self.windows.items():
+            back = max(banks - weight, 0) + 1  # this one, counted from the latest, must have left
+            for place in self.times.geometry.places(self.times.family.array, event.banks):
+                recent = self.recent.get(place, [])
+                if len(recent) >= back:
+                    yield Demand(rule, recent[-back], recent[-back].time + self.times.of(rule))
 
     def _weight(self, event: Event) -> int:
-        """Banks that ``event`` counts for in the window; a command on several banks only where the device says so."""
-        if event.trait.row != Row.OPEN or not (event.name == "ACT" or self.whole_commands):
-            return 0
-        return len(event.banks)
+        """Banks that ``event`` counts for; a command on several banks only where the device says so."""
+        device, trait = self.times.device, event.trait
+        refreshes = trait.upkeep == Upkeep.REFRESH_BANK and bool(device.refresh_in_activation_window.value)
+        counts = trait.span == Span.BANK or bool(device.multi_bank_activation_in_window.value)
+        return len(event.banks) if (trait.row == Row.OPEN or refreshes) and counts else 0
 
     def record(self, event: Event) -> None:
-        """Remember activations and precharges."""
-        if event.trait.staggers:
-            self.latest.mark(event, "activate", *[("activate", group) for group in event.groups])
-        if event.trait.row == Row.CLOSE:
-            self.latest.mark(event, "precharge")
+        """Remember activations."""
         if weight := self._weight(event):
-            window = self.times.of("tFAW")
-            self.activated = [past for past in self.activated if past.time + window > event.time]
-            self.activated += [event] * weight
+            for place in self.times.geometry.places(self.times.family.array, event.banks):
+                recent = [*self.recent.get(place, []), *[event] * weight]
+                self.recent[place] = recent[-max(WINDOWS.values()) :]

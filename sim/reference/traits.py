@@ -1,9 +1,10 @@
 """What each DRAM and PIM command does to the parts of the device, for the legality checker.
 
 Written from the commands' meaning, by part (rows, column paths, data bus, operands), not from the rule tables of the
-standards: the checker must not inherit their omissions.
+standards: the checker must not inherit their omissions. What differs from standard to standard is in :mod:`.families`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,15 +17,38 @@ class Row(Enum):
     CLOSE = "close"
     ACCESS = "access"
     AUTO_CLOSE = "access, then precharge by itself"
-    REFRESH = "refresh"
+    REST = "needs the banks closed and precharged, and leaves them so"
 
 
 class Span(Enum):
-    """How many banks a command works on."""
+    """How many banks a command works on, or over which banks a path is shared."""
 
     BANK = "bank"
+    STRIPE = "bank of each group"
     GROUP = "bank group"
+    RANK = "rank"
+    PSEUDO = "pseudo-channel"
     CHANNEL = "channel"
+
+
+class Upkeep(Enum):
+    """Refresh commands and their like."""
+
+    NONE = ""
+    REFRESH_ALL = "refreshes all banks of its span"
+    REFRESH_BANK = "refreshes a bank, or one of each group"
+    MANAGE_ALL = "refresh management of all banks of its span"
+    MANAGE_BANK = "refresh management of a bank, or of one of each group"
+
+
+class Power(Enum):
+    """What a command does to the power state of its span."""
+
+    NONE = ""
+    DOWN = "enters power-down"
+    UP = "leaves power-down"
+    SLEEP = "enters self-refresh"
+    WAKE = "leaves self-refresh"
 
 
 @dataclass(frozen=True)
@@ -46,12 +70,13 @@ class Trait:
         stores: writes the array; ``"burst"``: its data has arrived when a write burst would have ended,
             ``"latency"``: when one would have begun. Precharge waits tWR from there.
         bus: direction of its burst on the external bus, and ``data_after``: the parameter from issue to first data.
-        paths: column paths that it occupies: ``read`` and ``write`` are shared by the channel, ``group-read`` and
-            ``group-write`` belong to one bank group, ``mac`` to one bank.
+        paths: column paths that it occupies: ``read`` and ``write`` are shared by several bank groups, ``group-read``
+            and ``group-write`` belong to one bank group, ``mac`` to one bank.
         staggers: its activation waits tRRD after others of its kind (an all-bank one staggers its banks by itself).
         needs, supplies: operands it takes and gives; ``array`` is kept by bank group.
         wtr_written, wtr_read: what a write burst changes and a read looks at, where tWTR_L and not tWTR_S separates
             them: ``array`` (by bank group) or ``registers``. A register read goes through the paths of all groups.
+        upkeep, power: what it refreshes, and whether it changes the power state.
     """
 
     span: Span
@@ -67,81 +92,70 @@ class Trait:
     supplies: tuple[Supply, ...] = ()
     wtr_written: frozenset[str] = frozenset()
     wtr_read: frozenset[str] = frozenset()
+    upkeep: Upkeep = Upkeep.NONE
+    power: Power = Power.NONE
+
+    @property
+    def is_column(self) -> bool:
+        """Whether it goes over the column command bus, where there is one."""
+        return bool(self.paths or self.bus)
 
 
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
+Traits = Mapping[str, Trait]
 
 
-_READ_PATHS, _WRITE_PATHS = _set("read group-read"), _set("write group-write")
-_WRITTEN = Supply("array", "tWTRMAC", after_burst=True)
+def words(text: str) -> frozenset[str]:
+    """A set of words."""
+    return frozenset(text.split())
 
 
-def _read(row: Row) -> Trait:
-    return Trait(Span.BANK, row, "tRCDRD", senses=True, bus="read", data_after="tCL", paths=_READ_PATHS,
-                 wtr_read=_set("array"))  # fmt: skip
+READ_PATHS, WRITE_PATHS = words("read group-read"), words("write group-write")
 
 
-def _write(row: Row) -> Trait:
-    return Trait(Span.BANK, row, "tRCDWR", stores="burst", bus="write", data_after="tCWL", paths=_WRITE_PATHS,
-                 supplies=(_WRITTEN,), wtr_written=_set("array"))  # fmt: skip
+def read(row: Row) -> Trait:
+    """A read of one bank over the external bus."""
+    return Trait(Span.BANK, row, "tRCDRD", senses=True, bus="read", data_after="tCL", paths=READ_PATHS,
+                 wtr_read=words("array"))  # fmt: skip
 
 
-def _mac(span: Span) -> Trait:
-    return Trait(span, Row.ACCESS, "tRCDMAC", senses=True, paths=_READ_PATHS | {"mac"},
-                 needs=_set("array buffer preset"), supplies=(Supply("sum", "tMACRD"),))  # fmt: skip
+def write(row: Row, *supplies: Supply) -> Trait:
+    """A write to one bank over the external bus."""
+    return Trait(Span.BANK, row, "tRCDWR", stores="burst", bus="write", data_after="tCWL", paths=WRITE_PATHS,
+                 supplies=supplies, wtr_written=words("array"))  # fmt: skip
 
 
-def _read_register(needs: str) -> Trait:
-    return Trait(Span.CHANNEL, bus="read", data_after="tCLREG", paths=_READ_PATHS, needs=_set(needs),
-                 wtr_read=_set("array registers"))  # fmt: skip
+def dram(
+    all_banks: Span, power: Span | None = None, per_bank: str = "pb", per_bank_span: Span = Span.BANK, managed: bool = False
+) -> dict[str, Trait]:
+    """The commands of plain DRAM.
 
-
-TRAITS = {
-    "ACT": Trait(Span.BANK, Row.OPEN, staggers=True),
-    "ACT4": Trait(Span.GROUP, Row.OPEN, staggers=True),
-    "ACT16": Trait(Span.CHANNEL, Row.OPEN),
-    "PRE": Trait(Span.BANK, Row.CLOSE),
-    "PRE4": Trait(Span.GROUP, Row.CLOSE),
-    "PREA": Trait(Span.CHANNEL, Row.CLOSE),
-    "RD": _read(Row.ACCESS),
-    "RDA": _read(Row.AUTO_CLOSE),
-    "WR": _write(Row.ACCESS),
-    "WRA": _write(Row.AUTO_CLOSE),
-    "REFab": Trait(Span.CHANNEL, Row.REFRESH),
-    "REFpb": Trait(Span.BANK, Row.REFRESH),
-    "MAC": _mac(Span.BANK),
-    "MAC4": _mac(Span.GROUP),
-    "MAC16": _mac(Span.CHANNEL),
-    "AF16": Trait(
-        Span.CHANNEL, Row.ACCESS, "tRCDAF", senses=True, needs=_set("sum preset"),
-        supplies=(Supply("activated", "tAFRD"),),
-    ),
-    "EWMUL16": Trait(
-        Span.CHANNEL, Row.ACCESS, "tRCDEWMUL", senses=True, stores="latency", data_after="tCWL",
-        needs=_set("array"), paths=_READ_PATHS | {"group-write"},
-    ),
-    "RDCP": Trait(
-        Span.BANK, Row.ACCESS, "tRCDRDCP", senses=True, paths=_READ_PATHS, needs=_set("array"),
-        supplies=(Supply("buffer", "tRDCPGB"),),
-    ),
-    "WRCP": Trait(
-        Span.BANK, Row.ACCESS, "tRCDWRCP", stores="burst", data_after="tCWL", paths=_WRITE_PATHS,
-        needs=_set("buffer"), supplies=(_WRITTEN,),
-    ),
-    "WRA16": Trait(
-        Span.CHANNEL, Row.AUTO_CLOSE, "tRCDWR", stores="burst", bus="write", data_after="tCWL", paths=_WRITE_PATHS,
-        wtr_written=_set("array"),
-    ),
-    "WRGB": Trait(
-        Span.CHANNEL, bus="write", data_after="tCWLGB", paths=_set("write"),
-        supplies=(Supply("buffer", "tGBRD", after_burst=True),),
-    ),
-    "WRMAC16": Trait(
-        Span.CHANNEL, bus="write", data_after="tCWLREG", paths=_WRITE_PATHS, supplies=(Supply("preset", "tWRMACMAC"),),
-        wtr_written=_set("registers"),
-    ),
-    "RDMAC16": _read_register("sum"),
-    "RDAF16": _read_register("sum activated"),
-    "TMOD": Trait(Span.CHANNEL),
-}  # fmt: skip
+    Args:
+        all_banks: span of PREA, REFab and RFMab.
+        power: span of the power commands; None where there are none.
+        per_bank: suffix of the per-bank forms of refresh (``pb`` or ``sb``), "" where there are none.
+        per_bank_span: span of these forms.
+        managed: whether there is refresh management.
+    """
+    traits = {
+        "ACT": Trait(Span.BANK, Row.OPEN, staggers=True),
+        "PRE": Trait(Span.BANK, Row.CLOSE),
+        "PREA": Trait(all_banks, Row.CLOSE),
+        "RD": read(Row.ACCESS),
+        "RDA": read(Row.AUTO_CLOSE),
+        "WR": write(Row.ACCESS),
+        "WRA": write(Row.AUTO_CLOSE),
+        "REFab": Trait(all_banks, Row.REST, upkeep=Upkeep.REFRESH_ALL),
+    }
+    if per_bank:
+        traits[f"REF{per_bank}"] = Trait(per_bank_span, Row.REST, upkeep=Upkeep.REFRESH_BANK)
+    if per_bank_span == Span.STRIPE:
+        traits["PREsb"] = Trait(Span.STRIPE, Row.CLOSE)
+    if managed:
+        traits["RFMab"] = Trait(all_banks, Row.REST, upkeep=Upkeep.MANAGE_ALL)
+        traits[f"RFM{per_bank}"] = Trait(per_bank_span, Row.REST, upkeep=Upkeep.MANAGE_BANK)
+    if power is not None:
+        traits["PDE"] = Trait(power, power=Power.DOWN)
+        traits["PDX"] = Trait(power, power=Power.UP)
+        traits["SRE"] = Trait(power, Row.REST, power=Power.SLEEP)
+        traits["SRX"] = Trait(power, power=Power.WAKE)
+    return traits

@@ -1,0 +1,6 @@
+"""The legality checker as a compiled body: the parts of :mod:`rowline.sim.reference`, millions of commands a second."""
+
+from .judge import Judge
+from .tables import compile_judge
+
+__all__ = ["Judge", "compile_judge"]
