@@ -134,15 +134,17 @@ class ParquetPieces:
             stored: Any = self._file.schema_arrow.metadata or {}
             self.metadata: dict[str, str] = {k.decode(): v.decode() for k, v in stored.items()}
             footer = self._file.metadata
-            unpacked = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
+            pages = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise ValueError(f"not a readable Parquet file, or damaged ({_brief(error)})") from error
         if self.metadata.get(_TABLE) != f"{spec.name} {spec.version}":
             raise ValueError(f"holds table {self.metadata.get(_TABLE)!r}, expected '{spec.name} {spec.version}'")
         if not self._file.schema_arrow.equals(spec.arrow_schema(), check_metadata=False):
             raise ValueError(f"columns {self._file.schema_arrow.names} do not match {spec.name} version {spec.version}")
+        width = sum(c.arrow_type.bit_width // 8 for c in spec.columns)
+        unpacked = max(pages, footer.num_rows * width)
         if unpacked > max_bytes:
-            raise ValueError(f"unpacks to more than {max_bytes} bytes")
+            raise ValueError(f"unpacks to {unpacked} bytes, more than {max_bytes}")
         kept: Any = self._file.metadata.metadata or {}
         self._expected = kept.get(_DIGEST.encode(), _NOTHING).decode("ascii", "replace")
         self.metadata.pop(_DIGEST, None)
