@@ -25,7 +25,7 @@ REQUEST = np.dtype(
     align=True,
 )
 
-VECTOR: Final = ("channel", "pseudo_channel", "rank", "bank_group", "bank", "row", "column")
+VECTOR: Final[tuple[str, ...]] = ("channel", "pseudo_channel", "rank", "bank_group", "bank", "row", "column")
 """The levels of a vector, coarse to fine."""
 
 MAX_ADDRESS: Final = 2**62

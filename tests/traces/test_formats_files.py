@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rowline.traces.formats.files import FormatError, Limits, printable, suffixes, text_blocks, text_writer
+from rowline.traces.formats.files import DEFAULT_LIMITS, FormatError, Limits, printable, suffixes, text_blocks, text_writer
 from rowline.traces.formats.requests import read_requests, write_requests
 from rowline.traces.requests import Requests, empty_requests
 
@@ -23,8 +23,8 @@ def some(length: int) -> Requests:
     return requests
 
 
-def drain(path: Path, format: str = "auto", limits: Limits | None = None) -> int:
-    return sum(len(chunk) for chunk in read_requests(path, format, **({} if limits is None else {"limits": limits})))
+def drain(path: Path, format: str = "auto", limits: Limits = DEFAULT_LIMITS) -> int:
+    return sum(len(chunk) for chunk in read_requests(path, format, limits=limits))
 
 
 def refused(path: Path, call: Callable[[], object]) -> str:
