@@ -1,0 +1,136 @@
+"""Where things stand in the arrays of the memory controller's kernels. Names only; no code. Meaning: docs/controller.md."""
+
+# fields of the configuration
+K_READ_QUEUE = 0
+K_WRITE_QUEUE = 1
+K_WRITE_HIGH = 2  # more writes than this: serve writes
+K_WRITE_LOW = 3  # fewer than this: serve reads again
+K_FCFS = 4
+K_OLDEST = 5  # 1: the oldest request's command first, whether column or row command
+K_HIT_CAP = 6  # 0: none
+K_CLOSED = 7  # 1: auto-precharge with the last hit
+K_TIMEOUT = 8  # ticks; -1: rows are not closed for lack of use
+K_URGENT = 9  # refreshes owed from which on the next is urgent
+K_PULL_IN = 10  # refreshes that may be issued before they are due
+K_POWER_DOWN = 11  # idle ticks; 0: never
+K_SELF_REFRESH = 12
+K_READ_LATENCY = 13  # ticks from issue to the end of the data
+K_WRITE_LATENCY = 14
+K_ACT = 15  # indices of commands
+K_PRE = 16
+K_READ = 17
+K_WRITE = 18
+K_READ_CLOSE = 19
+K_WRITE_CLOSE = 20
+K_CLOSE_UNIT = 21
+K_REFRESH = 22
+K_PREA = 23
+K_PDE = 24
+K_PDX = 25
+K_SRE = 26
+K_SRX = 27
+N_CONFIG = 28
+
+# variables of one channel
+V_TICK = 0
+V_MODE = 1  # 0: serves reads, 1: writes
+V_SEQUENCE = 2  # number of the next request to enter a queue
+V_REFRESHED = 3
+V_LAST_ISSUE = 4  # as a key
+V_LAST_ACCEPT = 5  # tick
+V_LAST_COLUMN = 6  # tick of the last column command
+V_ASLEEP = 7  # power units in self-refresh
+V_LOGGED = 8
+V_BASE = 9  # number of the first request of this chunk
+V_POSITION = 10  # next request of the chunk
+V_LAST_DATA = 11  # tick at which the last data ends
+V_READS = 12  # counters from here on
+V_WRITES = 13
+V_KIND = 14  # requests by kind: five counters, see HIT to MERGED
+V_LATENCY_SUM = 19  # of reads
+V_LATENCY_MAX = 20
+V_OPEN_TICKS = 21  # over all banks, of intervals that ended
+V_LOOKS = 22  # ticks looked at
+N_VARS = 23
+
+# fields of a bank
+B_ROW = 0  # -1: closed
+B_LAST_USE = 1  # tick of the last ACT or column command
+B_BYPASS = 2  # column commands that overtook an older request since the row was opened
+B_UNIT = 3  # refresh unit
+B_POWER = 4  # power unit
+B_OPEN_SINCE = 5
+B_COMMAND = 6  # candidate in the queue being served; -1: to be found again
+B_SLOT = 7  # of the request that it is for
+B_BOUND = 8  # no candidate of the bank is ready before this tick
+N_BANK = 9
+
+# fields of a queue's slot
+Q_BANK = 0
+Q_ROW = 1
+Q_COL = 2
+Q_SEQUENCE = 3
+Q_ACCEPTED = 4
+Q_MARK = 5  # 0: no row command was issued for it, 1: ACT, 2: PRE
+Q_NEXT = 6  # next younger request of the bank, or next free slot; -1: none
+Q_NUMBER = 7  # of the request in the trace
+N_QUEUE = 8
+
+# lists of a queue, by bank
+L_HEAD = 0
+L_TAIL = 1
+L_COUNT = 2
+L_PLACE = 3  # in the list of banks that have requests
+N_LIST = 4
+
+# a queue as a whole
+A_SIZE = 0  # requests
+A_FREE = 1  # first free slot
+A_BANKS = 2  # banks with requests; their numbers follow
+A_FIRST = 3
+
+# fields of a refresh unit
+U_PENDING = 0  # requests for its banks in both queues
+U_OPEN = 1
+U_FIRST_BANK = 2
+U_POWER = 3
+U_ROUND = 4  # the unit with which the round of its level instance begins; -1: rounds do not matter
+U_NOT_BEFORE = 5  # key before which its refresh must not issue if it begins a round
+N_UNIT = 6
+
+# fields of a power unit
+P_STATE = 0
+P_PENDING = 1
+P_OPEN = 2
+P_LAST = 3  # tick of the last command to it
+P_SINCE = 4  # of its present background state
+P_TIME = 5  # ticks spent in each of the background states
+N_POWER = 10
+
+AWAKE = 0
+DOWN = 1
+ASLEEP = 2
+
+# background states, in the order of P_TIME
+BG_ACTIVE = 0
+BG_PRECHARGED = 1
+BG_ACTIVE_DOWN = 2
+BG_PRECHARGED_DOWN = 3
+BG_SELF_REFRESH = 4
+
+# fields of a request that was served
+R_KIND = 0
+R_ACCEPTED = 1
+R_DONE = 2
+
+HIT = 0
+MISS = 1
+CONFLICT = 2
+FORWARDED = 3
+MERGED = 4
+
+NEED_REQUESTS = 0
+DONE = 1
+LOG_FULL = 2
+STUCK = 3
+LOG_ROOM = 16  # rows of the log that one tick may need
