@@ -85,13 +85,13 @@ PIECES = {
 
 
 @pytest.mark.parametrize("format", PIECES)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_the_fast_reader_and_the_slow_one_agree(format: str, data: st.DataObject) -> None:
     """Where the fast one answers at all, the slow one says the same, line for line."""
     piece = st.sampled_from([*PIECES[format], " ", " ", "\n", "\t", "#c", ",", "\r\n", "\r", "1", "0x2", '"', "\ufeff"])
     block = "".join(data.draw(st.lists(piece, min_size=1, max_size=14))).encode()
-    if b"\r" in block.replace(b"\r\n", b"") or block.startswith(b"\xef\xbb\xbf"):
+    if b"\r" in block.replace(b"\r\n", b""):
         return  # such a block never gets to the fast one
     block = block.replace(b"\r\n", b"\n")
     for tidied in (block, text.tidy(block)):

@@ -48,6 +48,8 @@ def split(block: bytes, separator: str, kinds: str) -> list[NDArray[np.int64] | 
     ``kinds`` has a letter per column: ``i`` integer (decimal, or hexadecimal after ``0x``), ``t`` text, ``-`` left out.
     Empty lines count for nothing. The words of text columns may hold anything but the separator.
     """
+    if block.startswith(b"\xef\xbb\xbf"):  # which pyarrow would pass over
+        return None
     names = [str(position) for position in range(len(kinds))]
     types = {name: pa.int64() if kind == "i" else pa.string() for name, kind in zip(names, kinds, strict=True)}
     kept = [name for name, kind in zip(names, kinds, strict=True) if kind != "-"]

@@ -18,8 +18,7 @@ from .text import LineProblem, counted, number, positions, within
 _OPS: Final = {"READ": 0, "read": 0, "P_MEM_RD": 0, "P_FETCH": 0, "IFETCH": 0} | {
     word: 1 for word in ("WRITE", "write", "P_MEM_WR", "BOFF")
 }
-_BARE: Final = re.compile(rb"(?m)^(?=[0-9a-fA-F])(?!0[xX])")
-_DIGITS: Final = re.compile(rb"[0-9]{1,30}")
+_BARE: Final = re.compile(rb"(?m)^(?=[0-9a-fA-F])(?!0x)")
 
 
 class RequestLines:
@@ -35,15 +34,18 @@ class RequestLines:
         """See :class:`.text.Lines`."""
         if b"-" in block:
             return None
-        if self._prefixed(block) != block.count(b"\n") + (not block.endswith(b"\n")):
+        block = block.replace(b"0X", b"0x") if b"X" in block else block
+        prefixed = self._prefixed(block)
+        if prefixed < block.count(b"\n"):
             block = _BARE.sub(b"0x", block)
+            prefixed = self._prefixed(block)
         columns = split(block, " ", "iti")
         if columns is None:
             return None
         address, (codes, words), cycle = columns
         write = positions(words, _OPS)
         assert isinstance(address, np.ndarray) and isinstance(cycle, np.ndarray)
-        if write is None or self._prefixed(block) != len(address) or not within(address, MAX_ADDRESS):
+        if write is None or prefixed != len(address) or not within(address, MAX_ADDRESS):
             return None
         falls = len(cycle) and (cycle[0] < self._last or bool((cycle[1:] < cycle[:-1]).any()))
         if falls or not within(cycle, MAX_CYCLE):
@@ -55,9 +57,9 @@ class RequestLines:
 
     @staticmethod
     def _prefixed(block: bytes) -> int:
-        """How many lines begin with ``0x``; -1 if it stands anywhere else as well."""
-        beginning = block.count(b"\n0x") + block.count(b"\n0X") + block[:2].lower().count(b"0x")
-        return beginning if block.count(b"0x") + block.count(b"0X") == beginning else -1
+        """How many lines begin with ``0x``; -1 if an x stands anywhere else."""
+        beginning = block.count(b"\n0x") + block.startswith(b"0x")
+        return beginning if block.count(b"x") == beginning else -1
 
     def slow(self, fields: list[bytes]) -> tuple[int, ...]:
         """See :class:`.text.Lines`."""

@@ -67,8 +67,6 @@ def _rows_of(path: PathLike, lines: Lines, first_line: int, block: bytes) -> NDA
         if block.count(b"\r") != block.count(b"\r\n"):
             return _line_by_line(path, lines, first_line, block)
         block = block.replace(b"\r\n", b"\n")
-    if block.startswith(_BOM):
-        return _line_by_line(path, lines, first_line, block)
     rows = lines.fast(block)
     if rows is None:
         rows = lines.fast(tidy(block, lines.separator))
