@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .aim import AIM
-from .traits import Span, Traits, dram
+from .hbmpim import ATTACC, HBM_PIM
+from .traits import Row, Span, Traits, dram
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Family:
         array: over which banks activations (tRRDS, tFAW), precharges (tPPD), turnarounds (tRTW, tWTRS), and
             refreshes of single banks (tRREFD) are spaced.
         columns: over which banks column commands of one direction are spaced by tCCDS.
+        operands: over which banks operands and results are shared that are not kept in the array.
         group_bursts: bursts of its own length for which a write keeps its bank group busy.
         split_bus: row and column commands have buses of their own.
         half_clocks: how long a command stays on its bus, in halves of a clock, where that is not one clock.
@@ -25,6 +27,7 @@ class Family:
     traits: Traits
     array: Span = Span.CHANNEL
     columns: Span = Span.CHANNEL
+    operands: Span = Span.CHANNEL
     group_bursts: int = 1
     split_bus: bool = False
     half_clocks: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -36,14 +39,15 @@ class Family:
 
 
 def _hbm3_lengths(traits: Traits) -> dict[str, int]:
-    """ACT lasts one and a half clocks, other row commands half a clock, column commands one."""
-    return {name: 3 if name == "ACT" else 1 for name, trait in traits.items() if not trait.is_column}
+    """An activation lasts one and a half clocks, other row commands half a clock, column commands one."""
+    return {name: 3 if trait.row == Row.OPEN else 1 for name, trait in traits.items() if not trait.is_column}
 
 
 _DDR5 = dram(Span.RANK, Span.RANK, per_bank="sb", per_bank_span=Span.STRIPE, managed=True)
 _GDDR6 = dram(Span.CHANNEL, Span.CHANNEL)
 _HBM2 = dram(Span.PSEUDO, Span.CHANNEL)
 _HBM3 = dram(Span.PSEUDO, Span.CHANNEL, managed=True)
+_HBM3_PIM = _HBM3 | ATTACC
 _TWO_CLOCKS = {name: 4 for name in ("ACT", "RD", "WR", "RDA", "WRA")}
 
 FAMILIES: dict[str, Family] = {
@@ -55,6 +59,12 @@ FAMILIES: dict[str, Family] = {
     "hbm2": Family(_HBM2, Span.PSEUDO, Span.PSEUDO, split_bus=True, half_clocks={"ACT": 4}),
     "hbm2e": Family(_HBM2, Span.PSEUDO, Span.RANK, split_bus=True, half_clocks={"ACT": 4}),
     "hbm3": Family(_HBM3, Span.PSEUDO, Span.RANK, split_bus=True, half_clocks=_hbm3_lengths(_HBM3), ticks_per_clock=2),
+    "hbm-pim": Family(
+        _HBM2 | HBM_PIM, Span.PSEUDO, Span.PSEUDO, Span.PSEUDO, split_bus=True, half_clocks={"ACT": 4, "ACTHAB": 4}
+    ),
+    "hbm3-pim": Family(
+        _HBM3_PIM, Span.PSEUDO, Span.RANK, Span.BANK, split_bus=True, half_clocks=_hbm3_lengths(_HBM3_PIM), ticks_per_clock=2
+    ),
 }
 """Standard -> family."""
 

@@ -35,7 +35,7 @@ class Spacing:
 
 def spacings(times: Times) -> list[Spacing]:
     """All paths of a device."""
-    found = [*_buses(times), *_activations(times), *_columns(times), *_turnarounds(times), *_operands(times)]
+    found = [*_buses(times), *_modes(times), *_activations(times), *_columns(times), *_turnarounds(times), *_operands(times)]
     return [each for each in (*found, *_upkeep(times), *_power(times)) if each.after and each.before]
 
 
@@ -44,7 +44,7 @@ def _named(times: Times, wanted: Callable[[Trait], bool]) -> frozenset[str]:
 
 
 def _buses(times: Times) -> Iterator[Spacing]:
-    """One command at a time on each command bus, for as long as it lasts; and the modes of a PIM device."""
+    """One command at a time on each command bus, for as long as it lasts."""
     family, everything = times.family, frozenset(times.family.traits)
     columns = _named(times, lambda trait: trait.is_column)
     least = times.of("tCMD") if times.has("tCMD") else 0
@@ -55,10 +55,23 @@ def _buses(times: Times) -> Iterator[Spacing]:
             yield Spacing("tCMD", after, bus, Span.CHANNEL, gap, Point.FIRST, Point.FIRST)
     if family.split_bus:
         yield Spacing("order", everything, everything, Span.CHANNEL, 0, Point.FIRST, Point.FIRST)
+
+
+def _modes(times: Times) -> Iterator[Spacing]:
+    """The modes of a PIM device: a change stops all, and waits for MAC units and registers."""
+    everything = frozenset(times.family.traits)
     if times.has("tMODCH"):
         mode, mac = frozenset({"TMOD"}), _named(times, lambda trait: "mac" in trait.paths)
         yield Spacing("tMODCH", mode, everything, Span.CHANNEL, times.of("tMODCH"))
         yield Spacing("tMACMOD", mac, mode, Span.CHANNEL, times.of("tMACMOD"))
+    if times.has("tMODE"):
+        modes = _named(times, lambda trait: trait.mode)
+        registers = {name: trait for name, trait in times.family.traits.items() if trait.row == Row.NONE}
+        stores = frozenset(name for name, trait in registers.items() if trait.stores)
+        senses = frozenset(name for name, trait in registers.items() if trait.senses)
+        yield Spacing("tMODE", modes, everything, Span.PSEUDO, times.of("tMODE"))
+        yield Spacing("tWR", stores, modes, Span.PSEUDO, times.of("tWR"), Point.END)
+        yield Spacing("tRTP", senses, modes, Span.PSEUDO, times.of("tRTP"))
 
 
 def _activations(times: Times) -> Iterator[Spacing]:
@@ -76,22 +89,30 @@ def _activations(times: Times) -> Iterator[Spacing]:
 def _columns(times: Times) -> Iterator[Spacing]:
     """The paths that column commands take, each direction its own."""
     takers = {path: _named(times, lambda trait, path=path: path in trait.paths)
-              for path in ("read", "write", "group-read", "group-write", "mac")}  # fmt: skip
+              for path in ("read", "write", "group-read", "group-write", "mac", "die")}  # fmt: skip
     for path in ("read", "write"):
         yield Spacing("tCCDS", takers[path], takers[path], times.family.columns, times.of("tCCDS"))
         rule = "tCCDLWR" if path == "write" and times.has("tCCDLWR") else "tCCDL"
         group = takers[f"group-{path}"]
         yield Spacing(rule, group, group, Span.GROUP, times.of(rule))
     if times.has("tCCDR"):
-        yield Spacing("tCCDR", takers["read"], takers["read"], Span.RANK, times.of("tCCDR"), others=True)
+        reads = _named(times, lambda trait: trait.bus == "read")
+        yield Spacing("tCCDR", reads, reads, Span.RANK, times.of("tCCDR"), others=True)
     if takers["mac"]:
         yield Spacing("tMAC", takers["mac"], takers["mac"], Span.BANK, times.mac)
+    plain, die = _named(times, lambda trait: trait.row != Row.NONE and bool(trait.bus)), takers["die"]
+    for after, before in ((plain | die, die), (die, plain)) if die else ():
+        yield Spacing("data-path", after, before, Span.PSEUDO, times.burst)
+        yield Spacing("tCCDL", after, before, Span.GROUP, times.of("tCCDL"))
+    for rule, name in (("tCCDAB", "MACAB"), ("tCCDSB", "MACSB")):  # so many MACs at once are spaced for their power
+        if times.has(rule):
+            yield Spacing(rule, frozenset({name}), frozenset({"MACAB", "MACSB"}), Span.CHANNEL, times.of(rule))
 
 
 def _turnarounds(times: Times) -> Iterator[Spacing]:
     """From reads to writes and back."""
     array = times.family.array
-    reads, writes = (_named(times, lambda trait, way=way: trait.bus == way) for way in ("read", "write"))
+    reads, writes = (_named(times, lambda trait, way=way: trait.turn == way) for way in ("read", "write"))
     if times.has("tBTA"):
         yield Spacing("tBTA", reads, writes, array, times.of("tBTA"), Point.END, Point.START)
     if times.has("tRTW"):
@@ -108,12 +129,13 @@ def _operands(times: Times) -> Iterator[Spacing]:
     """What a command takes must be ready: buffer contents, accumulators, results, freshly written array data."""
     supplies = {supply for trait in times.family.traits.values() for supply in trait.supplies}
     for supply in sorted(supplies, key=lambda each: (each.operand, each.delay)):
-        if times.has(supply.delay):
+        if not supply.delay or times.has(supply.delay):
             after = _named(times, lambda trait, supply=supply: supply in trait.supplies)
             before = _named(times, lambda trait, supply=supply: supply.operand in trait.needs)
-            scope = Span.GROUP if supply.operand == "array" else Span.CHANNEL
+            scope = Span.GROUP if supply.operand == "array" else times.family.operands
             origin = Point.END if supply.after_burst else Point.ACCEPT
-            yield Spacing(supply.delay, after, before, scope, times.of(supply.delay), origin)
+            gap = times.of(supply.delay) if supply.delay else 0
+            yield Spacing(supply.delay or supply.operand, after, before, scope, gap, origin)
 
 
 def _upkeep(times: Times) -> Iterator[Spacing]:
@@ -144,10 +166,10 @@ def _power(times: Times) -> Iterator[Spacing]:
     entries = frozenset({"PDE", "SRE"})
     stores = _named(times, lambda trait: bool(trait.stores))
     bursts = _named(times, lambda trait: bool(trait.bus)) - stores
-    senses = _named(times, lambda trait: trait.senses) - stores - bursts  # as long as if it were read out
+    inner = _named(times, lambda trait: trait.is_column or trait.senses) - stores - bursts  # as long as if it were read out
     yield Spacing("burst-to-PDE", bursts, entries, span, clock, Point.END)
     yield Spacing("write-to-PDE", stores, entries, span, times.of("tWR") + clock, Point.END)
-    yield Spacing("array-to-PDE", senses, entries, span, times.of("tCL") + times.burst + clock)
+    yield Spacing("array-to-PDE", inner, entries, span, times.of("tCL") + times.burst + clock)
     for rule, after, before in (
         ("tCKE", "PDE", frozenset({"PDX"})), ("tXP", "PDX", everything),
         ("tCKESR", "SRE", frozenset({"SRX"})), ("tXS", "SRX", everything),

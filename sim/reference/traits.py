@@ -56,7 +56,7 @@ class Supply:
     """What a later command may need: ``operand`` is usable ``delay`` after issue, or after its write burst ends."""
 
     operand: str
-    delay: str
+    delay: str  # a timing parameter, or "" where it is usable at once
     after_burst: bool = False
 
 
@@ -70,12 +70,15 @@ class Trait:
         stores: writes the array; ``"burst"``: its data has arrived when a write burst would have ended,
             ``"latency"``: when one would have begun. Precharge waits tWR from there.
         bus: direction of its burst on the external bus, and ``data_after``: the parameter from issue to first data.
+        inside: direction in which it drives the data paths although nothing goes over the bus.
         paths: column paths that it occupies: ``read`` and ``write`` are shared by several bank groups, ``group-read``
-            and ``group-write`` belong to one bank group, ``mac`` to one bank.
+            and ``group-write`` belong to one bank group, ``mac`` to one bank, ``die`` is the way to the buffer die of a
+            stack, which plain reads and writes take as well.
         staggers: its activation waits tRRD after others of its kind (an all-bank one staggers its banks by itself).
         needs, supplies: operands it takes and gives; ``array`` is kept by bank group.
         wtr_written, wtr_read: what a write burst changes and a read looks at, where tWTR_L and not tWTR_S separates
             them: ``array`` (by bank group) or ``registers``. A register read goes through the paths of all groups.
+        mode: it changes the mode of its banks.
         upkeep, power: what it refreshes, and whether it changes the power state.
     """
 
@@ -86,14 +89,21 @@ class Trait:
     stores: str = ""
     bus: str = ""
     data_after: str = ""
+    inside: str = ""
     paths: frozenset[str] = frozenset()
     staggers: bool = False
     needs: frozenset[str] = frozenset()
     supplies: tuple[Supply, ...] = ()
     wtr_written: frozenset[str] = frozenset()
     wtr_read: frozenset[str] = frozenset()
+    mode: bool = False
     upkeep: Upkeep = Upkeep.NONE
     power: Power = Power.NONE
+
+    @property
+    def turn(self) -> str:
+        """Direction in which it drives the data paths."""
+        return self.bus or self.inside
 
     @property
     def is_column(self) -> bool:
