@@ -16,7 +16,7 @@ from . import layout as at
 from . import memory_layout as ml
 from . import queues, upkeep
 from .gates import bank_ready
-from .jit import kernel
+from .jit import inlined, kernel
 
 NEVER, FOREVER = at.NEVER, at.FOREVER
 
@@ -49,9 +49,8 @@ def run_controller(m, requests, end, more, log, served):
         changed = v[ml.V_POSITION] < end and _accept(m, requests, tick, served)
         _choose_mode(m)
         wish = upkeep.wishes(m, tick)
-        issued, following = _issue_all(m, tick, wish, log, served)
-        _choose_mode(m)
-        if issued or changed:
+        busy, following = _issue_all(m, tick, wish, log, served)
+        if _choose_mode(m) or busy or changed:
             v[ml.V_TICK] = tick + 1
             continue
         if v[ml.V_POSITION] < end and requests[v[ml.V_POSITION]].arrive > tick:
@@ -61,7 +60,7 @@ def run_controller(m, requests, end, more, log, served):
         v[ml.V_TICK] = max(following, tick + 1)
 
 
-@kernel
+@inlined
 def _accept(m, requests, tick, served):
     """Take in the next request of the trace, if it is there and has room. Whether it was taken."""
     v = m.variables
@@ -83,7 +82,7 @@ def _accept(m, requests, tick, served):
     return True
 
 
-@kernel
+@inlined
 def _book(m, kind, q, accepted, done, number, served):
     """Count a request that is served."""
     v = m.variables
@@ -99,9 +98,9 @@ def _book(m, kind, q, accepted, done, number, served):
         served[number, ml.R_KIND], served[number, ml.R_ACCEPTED], served[number, ml.R_DONE] = kind, accepted, done
 
 
-@kernel
+@inlined
 def _choose_mode(m):
-    """Serve writes above the high watermark or for want of reads, reads below the low one."""
+    """Serve writes above the high watermark or for want of reads, reads below the low one. Whether that is a change."""
     reads, writes = queues.size(m, 0), queues.size(m, 1)
     mode = m.variables[ml.V_MODE]
     if mode == 0 and (writes > m.config[ml.K_WRITE_HIGH] or (reads == 0 and writes > 0)):
@@ -112,88 +111,112 @@ def _choose_mode(m):
         m.variables[ml.V_MODE] = mode
         for bank in range(m.banks.shape[1]):
             queues.forget_candidate(m, bank)
+        return True
+    return False
 
 
-@kernel
+@inlined
 def _issue_all(m, tick, wish, log, served):
-    """Issue what may go at ``tick``, best first. Returns whether anything went, and when to look again if nothing did."""
-    issued = False
-    while True:
-        done, following = upkeep.first_class(m, tick, wish, log)
-        if not done:
-            bank, following = _best_request(m, tick, wish, following)
-            if bank >= 0:
-                _issue_for_request(m, bank, tick, log, served)
-                done = True
-        if not done:
+    """Issue what may go at ``tick``, best first.
+
+    Returns:
+        whether wishes or queues have changed, so that the next tick must be looked at; and when to look again if not.
+    """
+    busy, done, following = False, True, np.int64(0)
+    power = m.config[ml.K_POWER_DOWN] > 0 or m.config[ml.K_SELF_REFRESH] > 0
+    shared_bus = m.scalars[at.S_BUS_KEY] > 0
+    while done:
+        done, following = False, wish[upkeep.W_LOOK]
+        if power or wish[upkeep.W_REFRESH] >= 0:
+            done, following = upkeep.first_class(m, tick, wish, log)
+        if done:
+            busy = True
+            continue
+        bank, following = _best_request(m, tick, wish, following)
+        if bank >= 0:
+            busy = _issue_for_request(m, bank, tick, log, served) or busy
+            if shared_bus:  # which is taken for this tick
+                return busy, tick + 1
+            done = True
+        elif power or m.config[ml.K_TIMEOUT] >= 0:
             done, following = upkeep.last_classes(m, tick, wish, following, log)
-        if not done:
-            return issued, following
-        issued = True
-        if m.scalars[at.S_BUS_KEY] > 0:  # one bus, and it is taken
-            return True, tick + 1
+            busy = busy or done
+    return busy, following
 
 
-@kernel
+@inlined
 def _best_request(m, tick, wish, following):
     """Bank of the best command for a request that may issue at ``tick``, or -1; and when the first of them all may."""
     q = m.variables[ml.V_MODE]
     oldest_only = _oldest_bank(m, q) if m.config[ml.K_FCFS] == 1 else np.int64(-1)
-    best, best_rank, act, pre = np.int64(-1), np.int64(FOREVER), m.config[ml.K_ACT], m.config[ml.K_PRE]
-    for i in range(m.active[q, ml.A_BANKS]):
-        bank = m.active[q, ml.A_FIRST + i]
-        bound = m.banks[ml.B_BOUND, bank]
-        if bound > tick:
-            following = min(following, bound)
+    best, best_rank = np.int64(-1), np.int64(FOREVER)
+    for block in range(m.blocks.shape[0]):
+        if m.blocks[block] > tick:
+            following = min(following, m.blocks[block])
             continue
-        if wish[upkeep.W_URGENT] == m.banks[ml.B_UNIT, bank] or (oldest_only >= 0 and bank != oldest_only):
-            continue
-        if m.power[ml.P_STATE, m.banks[ml.B_POWER, bank]] != ml.AWAKE:
-            continue
-        if m.banks[ml.B_COMMAND, bank] < 0:
-            queues.find_candidate(m, q, bank)
-        command = m.banks[ml.B_COMMAND, bank]
-        ready = bank_ready(m, command, bank) >> at.RULE_BITS
-        if ready > tick:
-            m.banks[ml.B_BOUND, bank] = ready
-            following = min(following, ready)
-            continue
-        rank = m.queues[q, ml.Q_SEQUENCE, m.banks[ml.B_SLOT, bank]]
-        if command in (act, pre) and m.config[ml.K_OLDEST] == 0:
-            rank += FOREVER >> 1
-        if rank < best_rank:
-            best, best_rank = bank, rank
+        earliest = np.int64(FOREVER)
+        for bank in range(block * ml.BLOCK, min((block + 1) * ml.BLOCK, m.banks.shape[1])):
+            if m.banks[ml.B_BOUND, bank] <= tick:
+                best, best_rank = _consider(m, q, bank, tick, wish, oldest_only, best, best_rank)
+            bound = m.banks[ml.B_BOUND, bank]
+            earliest = min(earliest, bound)
+            following = min(following, bound if bound > tick else np.int64(FOREVER))
+        m.blocks[block] = earliest
     return best, following
+
+
+@inlined
+def _consider(m, q, bank, tick, wish, oldest_only, best, best_rank):
+    """Hold a bank's candidate against the best so far; move the bank's bound if it cannot go yet."""
+    if m.lists[q, ml.L_COUNT, bank] == 0:
+        m.banks[ml.B_BOUND, bank] = FOREVER
+        return best, best_rank
+    if wish[upkeep.W_URGENT] == m.banks[ml.B_UNIT, bank] or (oldest_only >= 0 and bank != oldest_only):
+        return best, best_rank
+    if m.power[ml.P_STATE, m.banks[ml.B_POWER, bank]] != ml.AWAKE:
+        return best, best_rank
+    if m.banks[ml.B_COMMAND, bank] < 0:
+        queues.find_candidate(m, q, bank)
+    command = m.banks[ml.B_COMMAND, bank]
+    rank = m.queues[q, ml.Q_SEQUENCE, m.banks[ml.B_SLOT, bank]]
+    if m.config[ml.K_OLDEST] == 0 and (command == m.config[ml.K_ACT] or command == m.config[ml.K_PRE]):
+        rank += FOREVER >> 1
+    if rank > best_rank:  # whenever it may go, the best goes first, and then all are looked at again
+        return best, best_rank
+    ready = bank_ready(m, command, bank) >> at.RULE_BITS
+    if ready > tick:
+        m.banks[ml.B_BOUND, bank] = ready
+        return best, best_rank
+    return bank, rank
 
 
 @kernel
 def _oldest_bank(m, q):
     """Bank of the oldest request of a queue, -1 if it is empty."""
     best, sequence = np.int64(-1), np.int64(FOREVER)
-    for i in range(m.active[q, ml.A_BANKS]):
-        bank = m.active[q, ml.A_FIRST + i]
-        other = m.queues[q, ml.Q_SEQUENCE, m.lists[q, ml.L_HEAD, bank]]
-        if other < sequence:
-            best, sequence = bank, other
+    for bank in range(m.banks.shape[1]):
+        if m.lists[q, ml.L_COUNT, bank] > 0:
+            other = m.queues[q, ml.Q_SEQUENCE, m.lists[q, ml.L_HEAD, bank]]
+            if other < sequence:
+                best, sequence = np.int64(bank), other
     return best
 
 
-@kernel
+@inlined
 def _issue_for_request(m, bank, tick, log, served):
-    """Issue a bank's candidate."""
+    """Issue a bank's candidate. Whether it was a column command, which takes a request out of its queue."""
     q, command, slot = m.variables[ml.V_MODE], m.banks[ml.B_COMMAND, bank], m.banks[ml.B_SLOT, bank]
     row, col = m.queues[q, ml.Q_ROW, slot], m.queues[q, ml.Q_COL, slot]
+    act, pre = command == m.config[ml.K_ACT], command == m.config[ml.K_PRE]
     key = bank_ready(m, command, bank)
-    if command == m.config[ml.K_ACT]:
-        m.queues[q, ml.Q_MARK, slot] = max(m.queues[q, ml.Q_MARK, slot], 1)
-        upkeep.issue(m, command, bank, row, -1, tick, key, log)
+    upkeep.issue(
+        m, command, bank, np.int64(-1) if pre else row, np.int64(-1) if act or pre else col, tick, key, log
+    )  # fmt: skip
+    if act:
+        m.queues[q, ml.Q_MARK, slot] = max(m.queues[q, ml.Q_MARK, slot], ml.MISS)
         upkeep.open_bank(m, bank, row, tick)
-    elif command == m.config[ml.K_PRE]:
-        m.queues[q, ml.Q_MARK, slot] = 2
-        upkeep.issue(m, command, bank, -1, -1, tick, key, log)
-        upkeep.close_bank(m, bank, tick)
-    else:
-        upkeep.issue(m, command, bank, row, col, tick, key, log)
+        return False
+    if not pre:
         m.banks[ml.B_LAST_USE, bank] = m.variables[ml.V_LAST_COLUMN] = tick
         if slot != m.lists[q, ml.L_HEAD, bank]:
             m.banks[ml.B_BYPASS, bank] += 1
@@ -201,5 +224,9 @@ def _issue_for_request(m, bank, tick, log, served):
         kind, accepted = m.queues[q, ml.Q_MARK, slot], m.queues[q, ml.Q_ACCEPTED, slot]
         _book(m, kind, q, accepted, tick + latency, m.queues[q, ml.Q_NUMBER, slot], served)
         queues.leave(m, q, slot)
-        if m.config[ml.K_CLOSED] == 1 and command in (m.config[ml.K_READ_CLOSE], m.config[ml.K_WRITE_CLOSE]):
-            upkeep.close_bank(m, bank, tick)
+        if m.config[ml.K_CLOSED] == 0 or command in (m.config[ml.K_READ], m.config[ml.K_WRITE]):
+            return True
+    else:
+        m.queues[q, ml.Q_MARK, slot] = ml.CONFLICT
+    upkeep.close_bank(m, bank, tick)
+    return not pre

@@ -28,7 +28,8 @@ class Machine(NamedTuple):
         levels: the levels that are not folded, channel last; places: [banks, levels] offset in ``ready``.
         ready: earliest keys; rings: [rings, depth + 1] keys of activations, then the next slot.
         config, variables: see ``memory_layout``, as for all that follows.
-        banks: [N_BANK, banks]; queues: [2, N_QUEUE, slots]; lists: [2, N_LIST, banks]; active: [2, A_FIRST + banks].
+        banks: [N_BANK, banks]; blocks: [blocks of banks] lower bound of their B_BOUND.
+        queues: [2, N_QUEUE, slots]; lists: [2, N_LIST, banks]; totals: [2, N_TOTAL].
         units: [N_UNIT, refresh units]; power: [N_POWER, power units].
         counts: [commands] issued; histogram: [bins] read latencies, the last bin is for all above.
     """
@@ -45,9 +46,10 @@ class Machine(NamedTuple):
     config: Ints
     variables: Ints
     banks: Ints
+    blocks: Ints
     queues: Ints
     lists: Ints
-    active: Ints
+    totals: Ints
     units: Ints
     power: Ints
     counts: Ints
@@ -77,7 +79,7 @@ def wide_ready(m, command, unit):
     return key
 
 
-@kernel
+@inlined
 def touched(m, command, unit):
     """Banks that a command touches: first, past the last, step."""
     if m.commands[command, at.C_STRIPE] == 1:
@@ -96,7 +98,7 @@ def _raise(m, place, begin, end, key):
         m.ready[i] = max(m.ready[i], key + m.successors[s, 1])
 
 
-@kernel
+@inlined
 def push(m, command, unit, tick):
     """Tell all that must wait for ``command``, issued at ``tick``."""
     first, past, step = touched(m, command, unit)
@@ -125,7 +127,7 @@ def _push_siblings(m, command, first, key):
             _raise(m, place, m.ranges[command, SIBLING, 0], m.ranges[command, SIBLING, 1], key)
 
 
-@kernel
+@inlined
 def _push_windows(m, command, first, tick):
     """Note an activation of one bank, and when the next may follow in each window."""
     ring = first >> m.scalars[at.S_RING_SHIFT]

@@ -36,7 +36,8 @@ def _touched(scalars, commands, cmd, unit):
     """Banks that a command touches: first, past the last, step."""
     first = _first_bank(scalars, commands, cmd, unit)
     if commands[cmd, at.C_STRIPE] == 1:
-        return first, first + (np.int64(1) << scalars[at.S_SHIFT + 2]) - (first & (scalars[at.S_STRIDE] - 1)), scalars[at.S_STRIDE]
+        step = scalars[at.S_STRIDE]
+        return first, first - first % step + (np.int64(1) << scalars[at.S_SHIFT + 2]), step
     return first, first + (np.int64(1) << scalars[at.S_SHIFT + commands[cmd, at.C_FOOTPRINT]]), np.int64(1)
 
 

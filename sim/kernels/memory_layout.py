@@ -62,8 +62,10 @@ B_POWER = 4  # power unit
 B_OPEN_SINCE = 5
 B_COMMAND = 6  # candidate in the queue being served; -1: to be found again
 B_SLOT = 7  # of the request that it is for
-B_BOUND = 8  # no candidate of the bank is ready before this tick
+B_BOUND = 8  # no candidate of the bank is ready before this tick; FOREVER: the queue being served has none
 N_BANK = 9
+
+BLOCK = 4  # banks whose bounds have a common lower bound
 
 # fields of a queue's slot
 Q_BANK = 0
@@ -71,7 +73,7 @@ Q_ROW = 1
 Q_COL = 2
 Q_SEQUENCE = 3
 Q_ACCEPTED = 4
-Q_MARK = 5  # 0: no row command was issued for it, 1: ACT, 2: PRE
+Q_MARK = 5  # HIT: no row command was issued for it; MISS: an ACT was; CONFLICT: a PRE was
 Q_NEXT = 6  # next younger request of the bank, or next free slot; -1: none
 Q_NUMBER = 7  # of the request in the trace
 N_QUEUE = 8
@@ -80,14 +82,12 @@ N_QUEUE = 8
 L_HEAD = 0
 L_TAIL = 1
 L_COUNT = 2
-L_PLACE = 3  # in the list of banks that have requests
-N_LIST = 4
+N_LIST = 3
 
 # a queue as a whole
-A_SIZE = 0  # requests
-A_FREE = 1  # first free slot
-A_BANKS = 2  # banks with requests; their numbers follow
-A_FIRST = 3
+T_SIZE = 0  # requests
+T_FREE = 1  # first free slot
+N_TOTAL = 2
 
 # fields of a refresh unit
 U_PENDING = 0  # requests for its banks in both queues

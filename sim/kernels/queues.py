@@ -3,23 +3,23 @@
 import numpy as np
 
 from . import memory_layout as ml
-from .jit import inlined, kernel
+from .jit import inlined
 
 
 @inlined
 def size(m, q):
     """Requests in queue ``q`` (0 reads, 1 writes)."""
-    return m.active[q, ml.A_SIZE]
+    return m.totals[q, ml.T_SIZE]
 
 
 @inlined
 def forget_candidate(m, bank):
     """The bank's candidate must be found again."""
     m.banks[ml.B_COMMAND, bank] = -1
-    m.banks[ml.B_BOUND, bank] = 0
+    m.banks[ml.B_BOUND, bank] = m.blocks[bank // ml.BLOCK] = 0
 
 
-@kernel
+@inlined
 def find(m, q, bank, row, col):
     """Slot of a request for a place, -1 if there is none."""
     slot = m.lists[q, ml.L_HEAD, bank]
@@ -28,12 +28,12 @@ def find(m, q, bank, row, col):
     return slot
 
 
-@kernel
+@inlined
 def enter(m, q, bank, row, col, number, tick):
     """Put a request at the end of a queue that has room."""
-    slot = m.active[q, ml.A_FREE]
-    m.active[q, ml.A_FREE] = m.queues[q, ml.Q_NEXT, slot]
-    m.active[q, ml.A_SIZE] += 1
+    slot = m.totals[q, ml.T_FREE]
+    m.totals[q, ml.T_FREE] = m.queues[q, ml.Q_NEXT, slot]
+    m.totals[q, ml.T_SIZE] += 1
     m.queues[q, ml.Q_BANK, slot], m.queues[q, ml.Q_ROW, slot], m.queues[q, ml.Q_COL, slot] = bank, row, col
     m.queues[q, ml.Q_SEQUENCE, slot] = m.variables[ml.V_SEQUENCE]
     m.variables[ml.V_SEQUENCE] += 1
@@ -41,9 +41,6 @@ def enter(m, q, bank, row, col, number, tick):
     m.queues[q, ml.Q_MARK, slot], m.queues[q, ml.Q_NEXT, slot] = 0, -1
     if m.lists[q, ml.L_COUNT, bank] == 0:
         m.lists[q, ml.L_HEAD, bank] = slot
-        place = m.active[q, ml.A_BANKS]
-        m.active[q, ml.A_FIRST + place], m.lists[q, ml.L_PLACE, bank] = bank, place
-        m.active[q, ml.A_BANKS] = place + 1
     else:
         m.queues[q, ml.Q_NEXT, m.lists[q, ml.L_TAIL, bank]] = slot
     m.lists[q, ml.L_TAIL, bank] = slot
@@ -53,7 +50,7 @@ def enter(m, q, bank, row, col, number, tick):
     forget_candidate(m, bank)
 
 
-@kernel
+@inlined
 def leave(m, q, slot):
     """Take a request out of its queue."""
     bank = m.queues[q, ml.Q_BANK, slot]
@@ -68,20 +65,15 @@ def leave(m, q, slot):
     if after < 0:
         m.lists[q, ml.L_TAIL, bank] = before
     m.lists[q, ml.L_COUNT, bank] -= 1
-    if m.lists[q, ml.L_COUNT, bank] == 0:
-        last = m.active[q, ml.A_BANKS] - 1
-        place, moved = m.lists[q, ml.L_PLACE, bank], m.active[q, ml.A_FIRST + last]
-        m.active[q, ml.A_FIRST + place], m.lists[q, ml.L_PLACE, moved] = moved, place
-        m.active[q, ml.A_BANKS] = last
-    m.queues[q, ml.Q_NEXT, slot] = m.active[q, ml.A_FREE]
-    m.active[q, ml.A_FREE] = slot
-    m.active[q, ml.A_SIZE] -= 1
+    m.queues[q, ml.Q_NEXT, slot] = m.totals[q, ml.T_FREE]
+    m.totals[q, ml.T_FREE] = slot
+    m.totals[q, ml.T_SIZE] -= 1
     m.units[ml.U_PENDING, m.banks[ml.B_UNIT, bank]] -= 1
     m.power[ml.P_PENDING, m.banks[ml.B_POWER, bank]] -= 1
     forget_candidate(m, bank)
 
 
-@kernel
+@inlined
 def find_candidate(m, q, bank):
     """Find the command that the requests of a bank want next, and the slot of the request that it is for."""
     oldest = m.lists[q, ml.L_HEAD, bank]

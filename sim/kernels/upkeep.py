@@ -18,7 +18,7 @@ W_SLEEP = 2  # 1: the channel goes to sleep
 W_LOOK = 3  # tick at which wishes may change by themselves
 
 
-@kernel
+@inlined
 def wishes(m, tick):
     """Refresh and sleep as they are wanted at ``tick``: (refresh unit, urgent unit, sleep, when to look again)."""
     v, interval = m.variables, m.scalars[at.S_REFRESH_INTERVAL]
@@ -42,7 +42,7 @@ def wishes(m, tick):
     return unit if wanted else np.int64(-1), unit if urgent else np.int64(-1), sleep, look
 
 
-@kernel
+@inlined
 def issue(m, command, unit, row, col, tick, key, log):
     """Issue a command at ``tick``; ``key`` is the one that the rules gave for it."""
     v = m.variables
@@ -62,6 +62,12 @@ def issue(m, command, unit, row, col, tick, key, log):
         m.power[ml.P_LAST, p] = tick
 
 
+@kernel
+def _issue(m, command, unit, row, col, tick, key, log):
+    """As :func:`issue`, called and not inlined: it is rare here, and its code is long."""
+    issue(m, command, unit, row, col, tick, key, log)
+
+
 @inlined
 def _background(m, p):
     """Background state of a power unit."""
@@ -78,7 +84,7 @@ def _settle(m, p, tick):
     m.power[ml.P_SINCE, p] = tick
 
 
-@kernel
+@inlined
 def open_bank(m, bank, row, tick):
     """Note that a bank holds a row open."""
     p = m.banks[ml.B_POWER, bank]
@@ -90,7 +96,7 @@ def open_bank(m, bank, row, tick):
     queues.forget_candidate(m, bank)
 
 
-@kernel
+@inlined
 def close_bank(m, bank, tick):
     """Note that a bank is closed, if it was not."""
     if m.banks[ml.B_ROW, bank] < 0:
@@ -137,7 +143,7 @@ def first_class(m, tick, wish, log):
     if key >> at.RULE_BITS > tick:
         return False, min(following, key >> at.RULE_BITS)
     if close:
-        issue(m, command, unit, -1, -1, tick, key, log)
+        _issue(m, command, unit, -1, -1, tick, key, log)
         _close_banks(m, command, unit, tick)
     else:
         _refresh(m, command, unit, tick, key, log)
@@ -148,7 +154,7 @@ def first_class(m, tick, wish, log):
 def _refresh(m, command, unit, tick, key, log):
     v = m.variables
     due = (v[ml.V_REFRESHED] + 1) * m.scalars[at.S_REFRESH_INTERVAL]
-    issue(m, command, unit, -1, -1, tick, key, log)
+    _issue(m, command, unit, -1, -1, tick, key, log)
     if log.shape[0] > 0 and tick == due and log[v[ml.V_LOGGED] - 1].rule == BINDING_HOST:
         log[v[ml.V_LOGGED] - 1].rule = BINDING_REFRESH_DUE
     v[ml.V_REFRESHED] += 1
@@ -172,7 +178,7 @@ def _wake_command(m, p, wish):
 @kernel
 def _wake(m, command, p, tick, key, log):
     _settle(m, p, tick)
-    issue(m, command, p, -1, -1, tick, key, log)
+    _issue(m, command, p, -1, -1, tick, key, log)
     if m.power[ml.P_STATE, p] == ml.ASLEEP:
         m.variables[ml.V_ASLEEP] -= 1
         if m.variables[ml.V_ASLEEP] == 0:
@@ -193,7 +199,7 @@ def last_classes(m, tick, wish, following, log):
             key = bank_ready(m, m.config[ml.K_PRE], bank)
             ready = max(key >> at.RULE_BITS, m.banks[ml.B_LAST_USE, bank] + m.config[ml.K_TIMEOUT])
             if ready <= tick:
-                issue(m, m.config[ml.K_PRE], bank, -1, -1, tick, key, log)
+                _issue(m, m.config[ml.K_PRE], bank, -1, -1, tick, key, log)
                 close_bank(m, bank, tick)
                 return True, tick + 1
             following = min(following, ready)
@@ -220,7 +226,7 @@ def _rest(m, p, tick, wish, following, log):
     if ready > tick:
         return False, min(following, ready)
     _settle(m, p, tick)
-    issue(m, m.config[ml.K_PDE], p, -1, -1, tick, key, log)
+    _issue(m, m.config[ml.K_PDE], p, -1, -1, tick, key, log)
     m.power[ml.P_STATE, p] = ml.DOWN
     return True, tick + 1
 
@@ -239,11 +245,11 @@ def _fall_asleep(m, p, tick, following, log):
     if key >> at.RULE_BITS > tick:
         return False, min(following, key >> at.RULE_BITS)
     if command == m.config[ml.K_PREA]:
-        issue(m, command, unit, -1, -1, tick, key, log)
+        _issue(m, command, unit, -1, -1, tick, key, log)
         _close_banks(m, command, unit, tick)
     else:
         _settle(m, p, tick)
-        issue(m, command, p, -1, -1, tick, key, log)
+        _issue(m, command, p, -1, -1, tick, key, log)
         m.power[ml.P_STATE, p] = ml.ASLEEP
         m.variables[ml.V_ASLEEP] += 1
     return True, tick + 1
