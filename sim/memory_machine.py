@@ -4,7 +4,7 @@ import numpy as np
 
 from ..arch.controller import Controller, Prefer, RowPolicy, Scheduler
 from ..arch.device import DramDevice
-from ..arch.spec import Command, TimingRule
+from ..arch.spec import Command, Level, TimingRule
 from ..arch.units import Clock
 from ..arch.values import Duration
 from .compile import TimingTable, compile_device
@@ -48,6 +48,7 @@ def build_machine(device: DramDevice, controller: Controller, rules: tuple[Timin
         np.zeros((2, ml.N_TOTAL), np.int64),
         np.zeros((ml.N_UNIT, device.refresh_units), np.int64),
         np.zeros((ml.N_POWER, _power_units(device)), np.int64),
+        np.zeros((ml.N_RANK, banks // device.organization.banks_at(Level.RANK)), np.int64),
         np.zeros(len(standard.commands), np.int64),
         np.zeros(LATENCY_BINS + 1, np.int64),
     )  # fmt: skip

@@ -30,7 +30,7 @@ class Machine(NamedTuple):
         config, variables: see ``memory_layout``, as for all that follows.
         banks: [N_BANK, banks]; blocks: [blocks of banks] lower bound of their B_BOUND.
         queues: [2, N_QUEUE, slots]; lists: [2, N_LIST, banks]; totals: [2, N_TOTAL].
-        units: [N_UNIT, refresh units]; power: [N_POWER, power units].
+        units: [N_UNIT, refresh units]; power: [N_POWER, power units]; ranks: [N_RANK, ranks].
         counts: [commands] issued; histogram: [bins] read latencies, the last bin is for all above.
     """
 
@@ -52,6 +52,7 @@ class Machine(NamedTuple):
     totals: Ints
     units: Ints
     power: Ints
+    ranks: Ints
     counts: Ints
     histogram: Ints
 

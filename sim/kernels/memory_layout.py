@@ -103,15 +103,19 @@ P_STATE = 0
 P_PENDING = 1
 P_OPEN = 2
 P_LAST = 3  # tick of the last command to it
-P_SINCE = 4  # of its present background state
-P_TIME = 5  # ticks spent in each of the background states
-N_POWER = 10
+N_POWER = 4
+
+# fields of a rank
+G_OPEN = 0  # banks
+G_SINCE = 1  # tick since when it has been in its present background state
+G_TIME = 2  # ticks spent in each of the background states
+N_RANK = 7
 
 AWAKE = 0
 DOWN = 1
 ASLEEP = 2
 
-# background states, in the order of P_TIME
+# background states, in the order of G_TIME
 BG_ACTIVE = 0
 BG_PRECHARGED = 1
 BG_ACTIVE_DOWN = 2

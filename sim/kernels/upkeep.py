@@ -69,45 +69,50 @@ def _issue(m, command, unit, row, col, tick, key, log):
 
 
 @inlined
-def _background(m, p):
-    """Background state of a power unit."""
-    if m.power[ml.P_STATE, p] == ml.ASLEEP:
-        return ml.BG_SELF_REFRESH
-    down = 2 if m.power[ml.P_STATE, p] == ml.DOWN else 0
-    return down + (0 if m.power[ml.P_OPEN, p] > 0 else 1)
+def _settle(m, rank, tick):
+    """Book the time that a rank has spent in its background state, which is about to change."""
+    state = m.power[ml.P_STATE, rank * m.power.shape[1] // m.ranks.shape[1]]
+    closed = 0 if m.ranks[ml.G_OPEN, rank] > 0 else 1
+    background = ml.BG_SELF_REFRESH if state == ml.ASLEEP else (2 if state == ml.DOWN else 0) + closed
+    m.ranks[ml.G_TIME + background, rank] += tick - m.ranks[ml.G_SINCE, rank]
+    m.ranks[ml.G_SINCE, rank] = tick
+
+
+@kernel
+def set_power(m, p, state, tick):
+    """Put a power unit into a state, for all its ranks."""
+    ranks = m.ranks.shape[1] // m.power.shape[1]
+    for rank in range(p * ranks, (p + 1) * ranks):
+        _settle(m, rank, tick)
+    m.power[ml.P_STATE, p] = state
 
 
 @inlined
-def _settle(m, p, tick):
-    """Book the time that a power unit has spent in its state, which is about to change."""
-    m.power[ml.P_TIME + _background(m, p), p] += tick - m.power[ml.P_SINCE, p]
-    m.power[ml.P_SINCE, p] = tick
+def _count_open(m, bank, step, tick):
+    """Count an opened (1) or closed (-1) bank."""
+    rank = bank >> m.scalars[at.S_SHIFT + 2]
+    _settle(m, rank, tick)
+    m.ranks[ml.G_OPEN, rank] += step
+    m.power[ml.P_OPEN, m.banks[ml.B_POWER, bank]] += step
+    m.units[ml.U_OPEN, m.banks[ml.B_UNIT, bank]] += step
+    queues.forget_candidate(m, bank)
 
 
 @inlined
 def open_bank(m, bank, row, tick):
     """Note that a bank holds a row open."""
-    p = m.banks[ml.B_POWER, bank]
-    _settle(m, p, tick)
-    m.power[ml.P_OPEN, p] += 1
-    m.units[ml.U_OPEN, m.banks[ml.B_UNIT, bank]] += 1
+    _count_open(m, bank, 1, tick)
     m.banks[ml.B_ROW, bank], m.banks[ml.B_BYPASS, bank] = row, 0
     m.banks[ml.B_LAST_USE, bank] = m.banks[ml.B_OPEN_SINCE, bank] = tick
-    queues.forget_candidate(m, bank)
 
 
 @inlined
 def close_bank(m, bank, tick):
     """Note that a bank is closed, if it was not."""
-    if m.banks[ml.B_ROW, bank] < 0:
-        return
-    p = m.banks[ml.B_POWER, bank]
-    _settle(m, p, tick)
-    m.power[ml.P_OPEN, p] -= 1
-    m.units[ml.U_OPEN, m.banks[ml.B_UNIT, bank]] -= 1
-    m.banks[ml.B_ROW, bank] = -1
-    m.variables[ml.V_OPEN_TICKS] += tick - m.banks[ml.B_OPEN_SINCE, bank]
-    queues.forget_candidate(m, bank)
+    if m.banks[ml.B_ROW, bank] >= 0:
+        _count_open(m, bank, -1, tick)
+        m.banks[ml.B_ROW, bank] = -1
+        m.variables[ml.V_OPEN_TICKS] += tick - m.banks[ml.B_OPEN_SINCE, bank]
 
 
 @kernel
@@ -177,14 +182,13 @@ def _wake_command(m, p, wish):
 
 @kernel
 def _wake(m, command, p, tick, key, log):
-    _settle(m, p, tick)
     _issue(m, command, p, -1, -1, tick, key, log)
     if m.power[ml.P_STATE, p] == ml.ASLEEP:
         m.variables[ml.V_ASLEEP] -= 1
         if m.variables[ml.V_ASLEEP] == 0:
             refreshed = tick // m.scalars[at.S_REFRESH_INTERVAL]
             m.variables[ml.V_REFRESHED] = max(m.variables[ml.V_REFRESHED], refreshed)
-    m.power[ml.P_STATE, p] = ml.AWAKE
+    set_power(m, p, ml.AWAKE, tick)
 
 
 @kernel
@@ -225,9 +229,8 @@ def _rest(m, p, tick, wish, following, log):
     ready = max(key >> at.RULE_BITS, m.power[ml.P_LAST, p] + m.config[ml.K_POWER_DOWN])
     if ready > tick:
         return False, min(following, ready)
-    _settle(m, p, tick)
     _issue(m, m.config[ml.K_PDE], p, -1, -1, tick, key, log)
-    m.power[ml.P_STATE, p] = ml.DOWN
+    set_power(m, p, ml.DOWN, tick)
     return True, tick + 1
 
 
@@ -248,8 +251,7 @@ def _fall_asleep(m, p, tick, following, log):
         _issue(m, command, unit, -1, -1, tick, key, log)
         _close_banks(m, command, unit, tick)
     else:
-        _settle(m, p, tick)
         _issue(m, command, p, -1, -1, tick, key, log)
-        m.power[ml.P_STATE, p] = ml.ASLEEP
+        set_power(m, p, ml.ASLEEP, tick)
         m.variables[ml.V_ASLEEP] += 1
     return True, tick + 1
