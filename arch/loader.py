@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
+from .controller import Controller
 from .device import DramDevice
 from .standards import STANDARDS
 from .system import System
@@ -67,6 +68,16 @@ def load_device(name: str, sets: Iterable[str] = ()) -> DramDevice:
         ConfigError: as :func:`load_system`.
     """
     return _load_device(name, tuple(sets))
+
+
+def load_controller(file: Path | None = None, sets: Iterable[str] = ()) -> Controller:
+    """A memory controller: the default, or that of a YAML file, with overrides.
+
+    Raises:
+        ConfigError: as :func:`load_system`.
+    """
+    root = expand(read_yaml(file)) if file is not None else Node(Place("controller", 0), {})
+    return build(Controller, apply_sets(root, sets))
 
 
 @lru_cache(maxsize=256)

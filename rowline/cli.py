@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from rowline import cli_memory
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
@@ -18,6 +20,8 @@ app = typer.Typer(
 )
 show_app = typer.Typer(no_args_is_help=True, help="Print presets, models and mappings.")
 app.add_typer(show_app, name="show")
+app.command()(cli_memory.dram)
+app.command()(cli_memory.check)
 
 Arch = Annotated[str | None, typer.Option("--arch", help="System preset or YAML file.", show_default="pim-gpt")]
 Workload = Annotated[str | None, typer.Option("--workload", help="Model or YAML file.", show_default="gpt2-small")]
@@ -125,13 +129,33 @@ def show_arch(
     form: Annotated[Literal["yaml", "json"], typer.Option("-f", "--format", help="How to print it.")] = "yaml",
 ) -> None:
     """Print a system fully expanded, with the source of every number."""
-    from rowline import rundir
     from rowline.arch.loader import list_presets, load_system
 
     if name is None:
         print("\n".join(list_presets("system")))
         return
-    data = load_system(name, sets or []).model_dump(mode="json")
+    _print_data(load_system(name, sets or []).model_dump(mode="json"), form)
+
+
+@show_app.command("dram")
+def show_dram(
+    name: Annotated[str | None, typer.Argument(help="Device preset or YAML file; none lists the presets.")] = None,
+    sets: Sets = None,
+    form: Annotated[Literal["yaml", "json"], typer.Option("-f", "--format", help="How to print it.")] = "yaml",
+) -> None:
+    """Print one channel of DRAM fully expanded, with the source of every number."""
+    from rowline.arch.loader import list_devices, load_device
+
+    if name is None:
+        print("\n".join(list_devices()))
+        return
+    _print_data(load_device(name, sets or []).model_dump(mode="json"), form)
+
+
+def _print_data(data: Any, form: str) -> None:
+    """Plain data as YAML or JSON."""
+    from rowline import rundir
+
     print(json.dumps(data, indent=1) if form == "json" else rundir.to_yaml(data), end="\n" if form == "json" else "")
 
 
@@ -198,7 +222,7 @@ def _guard(action: Callable[[], None]) -> int:
         format_message = getattr(error, "format_message", None)  # typer's own usage errors
         if format_message is not None:
             return _fail([format_message()], 2)
-        if type(error).__name__ in ("MappingError", "SimulationError"):
+        if type(error).__name__ in ("MappingError", "SimulationError", "FormatError"):
             return _fail(str(error).splitlines(), 2)
         if os.environ.get("ROWLINE_DEBUG"):
             raise
@@ -215,7 +239,7 @@ def _fail(lines: list[str], code: int) -> int:
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 1 our bug, 2 bad input, 130 interrupted."""
+    """Entry point. Exit codes: 0 done, 1 our bug or an illegal log, 2 bad input, 130 interrupted."""
 
     def call() -> None:
         try:

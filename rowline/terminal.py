@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from rowline.sim.mapping.pim_gpt import Mapping
 
 PIPE_WIDTH = 160
-OnPass = Callable[[int, int], None]
+OnPass = Callable[[int, int | None], None]
 
 
 @contextmanager
-def progress(silent: bool) -> Iterator[OnPass]:
-    """A progress bar over passes on stderr; yields the function that moves it."""
+def progress(silent: bool, of_what: str = "passes") -> Iterator[OnPass]:
+    """A progress bar on stderr, by default over passes; yields the function that moves it (no total: it only counts)."""
     if silent:
         yield lambda done, total: None
         return
     columns = (
-        TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TextColumn("passes"), TimeElapsedColumn(),
+        TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TextColumn(of_what), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     console = Console(stderr=True)
@@ -38,7 +38,7 @@ def progress(silent: bool) -> Iterator[OnPass]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _console() -> Console:
+def plain_console() -> Console:
     """Standard output as plain text: names come from files and may look like markup. Wide where it is no terminal."""
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     return Console(highlight=False, markup=False, emoji=False, width=width)
@@ -54,7 +54,7 @@ def si(value: float, unit: str) -> str:
 
 def print_run(stats: dict[str, Any], folder: Path, again: str) -> None:
     """The summary of a run; ``again`` is the next command to try."""
-    console = _console()
+    console = plain_console()
     console.print(
         f"arch {printable(stats['arch'])}   workload {printable(stats['workload'])}   prompt {stats['prompt_tokens']}   "
         f"generated {stats['generated_tokens']}"
@@ -77,9 +77,9 @@ def print_run(stats: dict[str, Any], folder: Path, again: str) -> None:
         f"row hits {stats['row_hit_rate']:.2%} (weights {stats['weight_row_hit_rate']:.2%}), "
         f"{stats['macs']:.4g} MACs, {sum(stats['commands'].values()):.4g} commands, {stats['refreshes']} refreshes"
     )
-    _print_breakdown(console, "time by op class", stats["latency_breakdown_s"], "s")
-    _print_breakdown(console, "time by cause", stats["latency_by_term_s"], "s")
-    _print_breakdown(console, "energy by component", stats["energy_breakdown_j"], "J")
+    print_breakdown(console, "time by op class", stats["latency_breakdown_s"], "s")
+    print_breakdown(console, "time by cause", stats["latency_by_term_s"], "s")
+    print_breakdown(console, "energy by component", stats["energy_breakdown_j"], "J")
     console.print(f"rests on {len(stats['assumed'])} ASSUMED values:")
     for group, names in grouped(stats["assumed"]).items():
         console.print(f"  {group}: {' '.join(names)}", soft_wrap=True)
@@ -110,7 +110,7 @@ def grouped(names: list[str]) -> dict[str, list[str]]:
     return groups
 
 
-def _print_breakdown(console: Console, title: str, parts: dict[str, float], unit: str) -> None:
+def print_breakdown(console: Console, title: str, parts: dict[str, float], unit: str) -> None:
     table = Table(title, "", "", box=None, pad_edge=False, header_style="bold")
     table.columns[1].justify = table.columns[2].justify = "right"
     shares = percentages(parts)
@@ -122,13 +122,13 @@ def _print_breakdown(console: Console, title: str, parts: dict[str, float], unit
 
 def print_stream(answer: dict[str, Any]) -> None:
     """The account of a weight stream."""
-    console = _console()
+    console = plain_console()
     rate, peak = answer["effective_bandwidth_bytes_per_s"], answer["peak_bandwidth_bytes_per_s"]
     console.print(
         f"arch {printable(answer['arch'])}   matrix {answer['outputs']} x {answer['inputs']}   "
         f"{rate / 1e12:.3f} of {peak / 1e12:.3f} TB/s ({rate / peak:.1%})   row hits {answer['row_hit_rate']:.2%}"
     )
-    _print_breakdown(console, "time by cause", answer["latency_by_term_s"], "s")
+    print_breakdown(console, "time by cause", answer["latency_by_term_s"], "s")
     console.print(f"taken out: {', '.join(answer['without']) or 'nothing'}; can be: {', '.join(answer['removable'])}")
 
 
@@ -145,7 +145,7 @@ def print_workload(model: GptConfig, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"model": model.model_dump(mode="json"), "ops": rows}))
         return
-    console = _console()
+    console = plain_console()
     console.print("  ".join(f"{k}={printable(str(v), 2000)}" for k, v in model.model_dump().items() if v != ""))
     console.print("one decode pass; -1 stands for the KV length, -2 for the cache before it")
     table = Table("op", "kind", "module", "inputs", "outputs", "from", box=None, pad_edge=False, header_style="bold")
@@ -168,7 +168,7 @@ def print_mapping(mapping: "Mapping", as_json: bool) -> None:
     if as_json:
         print(json.dumps({"placements": [asdict(p) for p in placements(mapping.geometry, regions)]}))
         return
-    console = _console()
+    console = plain_console()
     table = Table("tensor", "role", "shape", "rows of each bank", "chunks", "segments a bank", box=None, pad_edge=False,
                   header_style="bold")  # fmt: skip
     for r in regions:

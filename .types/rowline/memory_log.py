@@ -1,0 +1,1 @@
+../../rowline/memory_log.py
