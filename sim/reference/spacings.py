@@ -166,10 +166,10 @@ def _power(times: Times) -> Iterator[Spacing]:
     entries = frozenset({"PDE", "SRE"})
     stores = _named(times, lambda trait: bool(trait.stores))
     bursts = _named(times, lambda trait: bool(trait.bus)) - stores
-    inner = _named(times, lambda trait: trait.is_column or trait.senses) - stores - bursts  # as long as if it were read out
+    inner = _named(times, lambda trait: trait.senses or trait.is_column and not trait.stores)  # as if it were read out
     yield Spacing("burst-to-PDE", bursts, entries, span, clock, Point.END)
     yield Spacing("write-to-PDE", stores, entries, span, times.of("tWR") + clock, Point.END)
-    yield Spacing("array-to-PDE", inner, entries, span, times.of("tCL") + times.burst + clock)
+    yield Spacing("array-to-PDE", inner - bursts, entries, span, times.of("tCL") + times.burst + clock)
     for rule, after, before in (
         ("tCKE", "PDE", frozenset({"PDX"})), ("tXP", "PDX", everything),
         ("tCKESR", "SRE", frozenset({"SRX"})), ("tXS", "SRX", everything),
