@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from rowline.arch.controller import Controller
-from rowline.arch.device import DramDevice, RefreshMode
+from rowline.arch.device import DramDevice
 from rowline.arch.loader import load_controller, load_device, nearest
 from rowline.arch.units import PS_PER_S, Clock, UnitError
 from rowline.arch.values import Duration
