@@ -33,7 +33,8 @@ class MemoryJob:
     Attributes:
         device: preset or YAML file of one channel.
         trace: a file of requests, or None for ``pattern``; ``format`` is one of ``traces.formats``, or ``auto``.
-        requests, write_share, stride, interval, seed: of the pattern; ``stride`` in bytes, ``interval`` a time or ``4 ck``.
+        requests, write_share, stride, interval, seed: of the pattern; ``stride`` in bytes (default: a new row each
+            time, under the default mapping), ``interval`` a time or ``4 ck``.
         controller: YAML file of a controller.
         sets: overrides ``dotted.key=value``, of the device, or of the controller after ``controller.``.
         wrap: take addresses beyond the capacity modulo it.
@@ -171,6 +172,8 @@ def _pattern(job: MemoryJob, device: DramDevice, address_map: "AddressMap") -> I
     org, stride, step = device.organization, job.stride, None
     if job.pattern not in PATTERNS:
         raise ConfigError([f"--pattern {printable(job.pattern)}: unknown{nearest(job.pattern, PATTERNS)}"])
+    if job.pattern == "stride" and stride is None:  # past all the rows that a stream has open at a time: a new row each time
+        stride = org.row_size.value * org.bank_groups.value * org.pseudo_channels.value * job.channels
     if job.pattern == "pingpong":  # two rows of one bank
         origin, row, column = address_map.encode(0, 0, [0, address_map.row_stride % org.rows.value, 0], [0, 0, 1]).tolist()
         stride, step = stride or row - origin, column - origin
