@@ -29,6 +29,7 @@ class RowPolicy(StrEnum):
     OPEN = "open"
     CLOSED = "closed"
     TIMEOUT = "timeout"
+    AUTO_PRECHARGE = "auto_precharge"
 
 
 def _count(value: int) -> Count:
@@ -55,6 +56,7 @@ class Controller(Spec):
 
     read_queue: Count = Field(default=_count(32), description="requests")
     write_queue: Count = Field(default=_count(32), description="requests")
+    bank_queue: CountOrZero = Field(default=_zero(), description="places of each bank besides; 0: none")
     write_high: PerMille = Field(default=_share("0.8"), description="share of the write queue above which writes are served")
     write_low: PerMille = Field(default=_share("0.2"), description="share of it below which reads are served again")
     scheduler: Scheduler = Scheduler.FRFCFS
@@ -63,6 +65,7 @@ class Controller(Spec):
         default=CountOrZero.model_validate({"value": 16, "ref": "default"}),
         description="row hits that may overtake an older request of their bank; 0: no cap",
     )
+    finish_opened: bool = Field(default=False, description="serve the request that a row was opened for, in either mode")
     row_policy: RowPolicy = RowPolicy.OPEN
     row_timeout: Duration = Field(default=_time("100 ns"), description="idle time after which an open row is closed")
     mapping: str = Field(default="", description="fields of an address, most significant first; empty: the standard's own")
@@ -77,6 +80,8 @@ class Controller(Spec):
         for name in ("read_queue", "write_queue"):
             if getattr(self, name).value > 1024:
                 raise ValueError(f"{name}: at most 1024 requests")
+        if self.bank_queue.value > 64:
+            raise ValueError("bank_queue: at most 64 requests")
         if not self.write_low.value < self.write_high.value <= 1000:
             raise ValueError("write_low: must be below write_high, and that at most 1")
         return self

@@ -32,7 +32,7 @@ def build_machine(device: DramDevice, controller: Controller, rules: tuple[Timin
     later = [c.name in used.values() for c in standard.commands]
     successors, ranges = _successors(table, later)
     levels = [level for level in range(at.N_LEVELS) if table.scalars[at.S_BASE + level] >= 0]
-    slots = max(controller.read_queue.value, controller.write_queue.value)
+    slots = max(controller.read_queue.value, controller.write_queue.value) + controller.bank_queue.value * banks
     rings, depth = int(table.scalars[at.S_RINGS]), int(table.scalars[at.S_RING])
     machine = Machine(
         table.scalars, table.commands, table.windows, successors, ranges, np.array(levels, np.int64),
@@ -61,7 +61,7 @@ def _reset(device: DramDevice, m: Machine) -> None:
     org, standard = device.organization, device.dram_standard
     m.rings[:, -1] = 0
     m.variables[ml.V_LAST_ISSUE] = at.NEVER
-    m.banks[ml.B_ROW] = m.banks[ml.B_COMMAND] = -1
+    m.banks[ml.B_ROW] = m.banks[ml.B_COMMAND] = m.banks[ml.B_OWNER] = -1
     m.queues[:, ml.Q_NEXT, :-1] = np.arange(1, m.queues.shape[2])
     m.lists[:, ml.L_COUNT] = 0
     refresh = device.refresh_command
@@ -95,7 +95,7 @@ def _commands(device: DramDevice, controller: Controller) -> dict[int, str]:
         ml.K_ACT: "ACT", ml.K_PRE: "PRE", ml.K_READ: "RD", ml.K_WRITE: "WR", ml.K_PREA: "PREA",
         ml.K_CLOSE_UNIT: standard.close_bank if per_bank else "PREA", ml.K_REFRESH: device.refresh_command.name,
     }  # fmt: skip
-    if controller.row_policy == RowPolicy.CLOSED:
+    if controller.row_policy in (RowPolicy.CLOSED, RowPolicy.AUTO_PRECHARGE):
         names |= {ml.K_READ_CLOSE: "RDA", ml.K_WRITE_CLOSE: "WRA"}
     if controller.power_down.value or controller.self_refresh.value:
         names |= {ml.K_PDE: "PDE", ml.K_PDX: "PDX", ml.K_SRE: "SRE", ml.K_SRX: "SRX"}
@@ -112,7 +112,10 @@ def _config(device: DramDevice, controller: Controller, used: dict[int, str]) ->
     k[ml.K_FCFS] = controller.scheduler == Scheduler.FCFS
     k[ml.K_OLDEST] = controller.prefer == Prefer.OLDEST
     k[ml.K_HIT_CAP] = controller.row_hit_cap.value
-    k[ml.K_CLOSED] = controller.row_policy == RowPolicy.CLOSED
+    k[ml.K_CLOSED] = {RowPolicy.CLOSED: 1, RowPolicy.AUTO_PRECHARGE: 2}.get(controller.row_policy, 0)
+    k[ml.K_BANK_QUEUE] = controller.bank_queue.value
+    k[ml.K_LOOK] = 1 if k[ml.K_FCFS] else controller.bank_queue.value or at.FOREVER
+    k[ml.K_FINISH] = controller.finish_opened
     k[ml.K_TIMEOUT] = ticks_of(device, controller.row_timeout) if controller.row_policy == RowPolicy.TIMEOUT else -1
     k[ml.K_URGENT] = max(1, (postpone.value if postpone else 0) * units)
     k[ml.K_PULL_IN] = controller.refresh_pull_in.value * units

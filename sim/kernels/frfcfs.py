@@ -74,7 +74,7 @@ def _accept(m, requests, tick, served):
     if m.lists[1, ml.L_COUNT, bank] > 0 and queues.find(m, 1, bank, row, col) >= 0:
         kind = ml.MERGED if q == 1 else ml.FORWARDED
         _book(m, kind, q, tick, tick if q == 1 else tick + 1, number, served)
-    elif queues.size(m, q) < m.config[ml.K_WRITE_QUEUE if q == 1 else ml.K_READ_QUEUE]:
+    elif m.totals[q, ml.T_WAITING] < m.config[ml.K_WRITE_QUEUE if q == 1 else ml.K_READ_QUEUE]:
         queues.enter(m, q, bank, row, col, number, tick)
     else:
         return False
@@ -168,10 +168,12 @@ def _best_request(m, tick, wish, following):
 @inlined
 def _consider(m, q, bank, tick, wish, oldest_only, best, best_rank):
     """Hold a bank's candidate against the best so far; move the bank's bound if it cannot go yet."""
-    if m.lists[q, ml.L_COUNT, bank] == 0:
+    if m.banks[ml.B_OWNER, bank] >= 0:
+        q = m.banks[ml.B_OWNER, bank]
+    elif m.lists[q, ml.L_COUNT, bank] == 0:
         m.banks[ml.B_BOUND, bank] = FOREVER
         return best, best_rank
-    if wish[upkeep.W_URGENT] == m.banks[ml.B_UNIT, bank] or (oldest_only >= 0 and bank != oldest_only):
+    elif wish[upkeep.W_URGENT] == m.banks[ml.B_UNIT, bank] or (oldest_only >= 0 and bank != oldest_only):
         return best, best_rank
     if m.power[ml.P_STATE, m.banks[ml.B_POWER, bank]] != ml.AWAKE:
         return best, best_rank
@@ -206,6 +208,9 @@ def _oldest_bank(m, q):
 def _issue_for_request(m, bank, tick, log, served):
     """Issue a bank's candidate. Whether it was a column command, which takes a request out of its queue."""
     q, command, slot = m.variables[ml.V_MODE], m.banks[ml.B_COMMAND, bank], m.banks[ml.B_SLOT, bank]
+    if m.banks[ml.B_OWNER, bank] >= 0:
+        q = m.banks[ml.B_OWNER, bank]
+        m.banks[ml.B_OWNER, bank] = -1  # it is served now
     row, col = m.queues[q, ml.Q_ROW, slot], m.queues[q, ml.Q_COL, slot]
     act, pre = command == m.config[ml.K_ACT], command == m.config[ml.K_PRE]
     key = bank_ready(m, command, bank)
@@ -215,6 +220,8 @@ def _issue_for_request(m, bank, tick, log, served):
     if act:
         m.queues[q, ml.Q_MARK, slot] = max(m.queues[q, ml.Q_MARK, slot], ml.MISS)
         upkeep.open_bank(m, bank, row, tick)
+        if m.config[ml.K_FINISH] == 1:
+            m.banks[ml.B_OWNER, bank] = q
         return False
     if not pre:
         m.banks[ml.B_LAST_USE, bank] = m.variables[ml.V_LAST_COLUMN] = tick

@@ -8,7 +8,7 @@ K_WRITE_LOW = 3  # fewer than this: serve reads again
 K_FCFS = 4
 K_OLDEST = 5  # 1: the oldest request's command first, whether column or row command
 K_HIT_CAP = 6  # 0: none
-K_CLOSED = 7  # 1: auto-precharge with the last hit
+K_CLOSED = 7  # 1: auto-precharge with the last hit, 2: with every column command
 K_TIMEOUT = 8  # ticks; -1: rows are not closed for lack of use
 K_URGENT = 9  # refreshes owed from which on the next is urgent
 K_PULL_IN = 10  # refreshes that may be issued before they are due
@@ -29,7 +29,10 @@ K_PDE = 24
 K_PDX = 25
 K_SRE = 26
 K_SRX = 27
-N_CONFIG = 28
+K_BANK_QUEUE = 28  # places for each bank besides those of the common queue
+K_LOOK = 29  # requests of a bank, oldest first, that are looked at
+K_FINISH = 30  # 1: the request for which a row was opened is served in either mode
+N_CONFIG = 31
 
 # variables of one channel
 V_TICK = 0
@@ -63,7 +66,8 @@ B_OPEN_SINCE = 5
 B_COMMAND = 6  # candidate in the queue being served; -1: to be found again
 B_SLOT = 7  # of the request that it is for
 B_BOUND = 8  # no candidate of the bank is ready before this tick; FOREVER: the queue being served has none
-N_BANK = 9
+B_OWNER = 9  # queue of the request for which the row was opened and that is not served yet; -1: none
+N_BANK = 10
 
 BLOCK = 4  # banks whose bounds have a common lower bound
 
@@ -87,7 +91,8 @@ N_LIST = 3
 # a queue as a whole
 T_SIZE = 0  # requests
 T_FREE = 1  # first free slot
-N_TOTAL = 2
+T_WAITING = 2  # those that take a place of the common queue, not one of their bank's
+N_TOTAL = 3
 
 # fields of a refresh unit
 U_PENDING = 0  # requests for its banks in both queues

@@ -34,6 +34,8 @@ def enter(m, q, bank, row, col, number, tick):
     slot = m.totals[q, ml.T_FREE]
     m.totals[q, ml.T_FREE] = m.queues[q, ml.Q_NEXT, slot]
     m.totals[q, ml.T_SIZE] += 1
+    if m.lists[q, ml.L_COUNT, bank] >= m.config[ml.K_BANK_QUEUE]:
+        m.totals[q, ml.T_WAITING] += 1
     m.queues[q, ml.Q_BANK, slot], m.queues[q, ml.Q_ROW, slot], m.queues[q, ml.Q_COL, slot] = bank, row, col
     m.queues[q, ml.Q_SEQUENCE, slot] = m.variables[ml.V_SEQUENCE]
     m.variables[ml.V_SEQUENCE] += 1
@@ -64,6 +66,8 @@ def leave(m, q, slot):
         m.queues[q, ml.Q_NEXT, before] = after
     if after < 0:
         m.lists[q, ml.L_TAIL, bank] = before
+    if m.lists[q, ml.L_COUNT, bank] > m.config[ml.K_BANK_QUEUE]:
+        m.totals[q, ml.T_WAITING] -= 1
     m.lists[q, ml.L_COUNT, bank] -= 1
     m.queues[q, ml.Q_NEXT, slot] = m.totals[q, ml.T_FREE]
     m.totals[q, ml.T_FREE] = slot
@@ -80,12 +84,14 @@ def find_candidate(m, q, bank):
     row, slot = m.banks[ml.B_ROW, bank], oldest
     command = m.config[ml.K_ACT]
     if row >= 0:
+        younger = m.config[ml.K_LOOK] - 1
         while slot >= 0 and m.queues[q, ml.Q_ROW, slot] != row:
-            slot = m.queues[q, ml.Q_NEXT, slot] if m.config[ml.K_FCFS] == 0 else np.int64(-1)
+            slot = m.queues[q, ml.Q_NEXT, slot] if younger > 0 else np.int64(-1)
+            younger -= 1
         capped = m.config[ml.K_HIT_CAP] > 0 and m.banks[ml.B_BYPASS, bank] >= m.config[ml.K_HIT_CAP]
         if slot < 0 or (slot != oldest and capped):
             command, slot = m.config[ml.K_PRE], oldest
-        elif m.config[ml.K_CLOSED] == 1 and _last_hit(m, q, slot, row):
+        elif m.config[ml.K_CLOSED] == 2 or (m.config[ml.K_CLOSED] == 1 and _last_hit(m, q, slot, row)):
             command = m.config[ml.K_WRITE_CLOSE] if q == 1 else m.config[ml.K_READ_CLOSE]
         else:
             command = m.config[ml.K_WRITE] if q == 1 else m.config[ml.K_READ]

@@ -111,7 +111,7 @@ def close_bank(m, bank, tick):
     """Note that a bank is closed, if it was not."""
     if m.banks[ml.B_ROW, bank] >= 0:
         _count_open(m, bank, -1, tick)
-        m.banks[ml.B_ROW, bank] = -1
+        m.banks[ml.B_ROW, bank] = m.banks[ml.B_OWNER, bank] = -1
         m.variables[ml.V_OPEN_TICKS] += tick - m.banks[ml.B_OPEN_SINCE, bank]
 
 

@@ -5,6 +5,7 @@ candidate command is put to the oracle's history, rule by rule. Refresh and powe
 shared with the kernels.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,7 @@ class Twin:
         self.served: dict[int, Served] = {}
         banks = range(device.organization.banks)
         self.overtaken = dict.fromkeys(banks, 0)
+        self.opened_for: dict[int, Queued] = {}  # with finish_opened; of a bank that is open
         self.last_use = dict.fromkeys(banks, 0)
         self.places = controller.write_queue.value
         self.high = self.places * controller.write_high.value // 1000
@@ -105,12 +107,17 @@ class Twin:
         else:
             queue = self.writes if write else self.reads
             room = self.places if write else self.controller.read_queue.value
-            if len(queue) >= room:
+            if self.waiting(queue) >= room:
                 return
             queue.append(Queued(self.numbered, self.offered, write, bank, row, col))
             self.accepted[self.offered] = tick
             self.numbered += 1
         self.offered += 1
+
+    def waiting(self, queue: list[Queued]) -> int:
+        """Requests that take a common place of a queue: those for which their bank has none left."""
+        places = self.controller.bank_queue.value
+        return sum(max(0, number - places) for number in Counter(queued.bank for queued in queue).values())
 
     def choose_mode(self) -> None:
         """Change between serving reads and serving writes."""
@@ -134,16 +141,21 @@ class Twin:
         if self.controller.scheduler == Scheduler.FCFS:
             banks = [queued.bank for queued in self.queue[:1]]
         else:
-            banks = sorted({queued.bank for queued in self.queue})
-        return [self.for_bank(bank) for bank in banks if bank not in wishes.blocked and not self.upkeep.out([bank])]
+            banks = [queued.bank for queued in self.queue]
+        owned = {bank for bank in self.opened_for if bank in self.rows.open_row}
+        banks = sorted(owned | (set(banks) - wishes.blocked))
+        return [self.for_bank(bank) for bank in banks if not self.upkeep.out([bank])]
 
     def for_bank(self, bank: int) -> Candidate:
-        """The one candidate of a bank for which the queue of the mode holds requests."""
-        oldest = next(queued for queued in self.queue if queued.bank == bank)
+        """The one candidate of a bank that was opened for a request, or for which the queue of the mode holds requests."""
+        if bank in self.rows.open_row and bank in self.opened_for:
+            return self.column_command(self.opened_for[bank])
+        queued_here = [queued for queued in self.queue if queued.bank == bank]
+        oldest = queued_here[0]
         if bank not in self.rows.open_row:
             return self.row_command("ACT", oldest)
         open_row = self.rows.open_row[bank]
-        hit = next((queued for queued in self.queue if (queued.bank, queued.row) == (bank, open_row)), None)
+        hit = next((queued for queued in queued_here[: self.controller.bank_queue.value or None] if queued.row == open_row), None)
         if self.controller.scheduler == Scheduler.FCFS and hit is not oldest:
             hit = None
         cap = self.controller.row_hit_cap.value
@@ -160,8 +172,10 @@ class Twin:
 
     def column_command(self, queued: Queued) -> Candidate:
         """The read or write for a request."""
-        others = [other for other in self.queue if (other.bank, other.row) == (queued.bank, queued.row) and other is not queued]
-        close = self.controller.row_policy == RowPolicy.CLOSED and not others
+        queue, place = self.writes if queued.write else self.reads, (queued.bank, queued.row)
+        last = not any((other.bank, other.row) == place and other is not queued for other in queue)
+        policy = self.controller.row_policy
+        close = policy == RowPolicy.AUTO_PRECHARGE or (policy == RowPolicy.CLOSED and last)
         name = ("WR" if queued.write else "RD") + ("A" if close else "")
         return Candidate((Rank.COLUMN, queued.number), self.rows.request(name, queued.bank, queued.row, queued.col), queued)
 
@@ -181,6 +195,8 @@ class Twin:
         self.upkeep.note(request, tick)
         if request.command.row == RowEffect.OPEN:
             self.overtaken[request.unit] = 0
+            if purpose is not None and self.controller.finish_opened:
+                self.opened_for[request.unit] = purpose
         if request.command.row == RowEffect.OPEN or request.command.bus:
             self.last_use[request.unit] = tick
         if purpose is None:
@@ -192,11 +208,11 @@ class Twin:
 
     def serve(self, candidate: Candidate, queued: Queued, tick: int) -> None:
         """A column command for ``queued`` was issued: it leaves its queue."""
-        overtook = any(
-            other.number < queued.number and other.bank == queued.bank and other.row != queued.row for other in self.queue
-        )
+        queue = self.writes if queued.write else self.reads
+        overtook = any(other.number < queued.number and other.bank == queued.bank and other.row != queued.row for other in queue)
         self.overtaken[queued.bank] += overtook
-        self.queue.remove(queued)
+        self.opened_for.pop(queued.bank, None)
+        queue.remove(queued)
         kind = "conflict" if queued.precharged else "miss" if queued.activated else "hit"
         standard, params = self.device.dram_standard, self.device.params
         last_tick = tick + standard.ticks(candidate.request.command) - standard.ticks_per_clock
