@@ -1,0 +1,95 @@
+"""Timing rules that peers lack between some pair of commands. The engine without the rule issues what our checker refuses."""
+
+from collections.abc import Callable
+
+from rowline.arch.device import DramDevice
+from rowline.arch.loader import load_device
+from rowline.arch.spec import Level
+
+from .exhibit import Exhibit, claim, hall
+from .issue import PER_BANK, Issued, Rules, cut, edit, issue, legal, quiet
+
+LEGAL = "what the engine issues is legal to the checker, which has no table of rules"
+
+
+def edge(
+    name: str, peer: str, wrong: str, device: DramDevice, script: str, rules: Callable[[DramDevice], Rules], test: str = LEGAL
+) -> Exhibit:
+    """An exhibit in which a script is issued by the device's rules and by edited ones."""
+    return Exhibit(name, peer, wrong, test, legal, lambda: issue(device, script), lambda: issue(device, script, rules(device)))
+
+
+RECOVERY = ("gddr6-14000", "ddr5-3200", "lpddr5-6400", "hbm2-1600", "hbm3-6400")
+WRITE_THEN_RDA = "ACT 0 row 1; WR 0 at 1000; RDA 0; ACT 0 row 2"
+
+
+def recovered(logs: dict[str, Issued]) -> None:
+    """Of each device, the ACT after an RDA finds the bank recovered from the write before it."""
+    early = {name: found[0].early_ps for name, log in logs.items() if (found := log.violations)}
+    claim(not early, "ACT early by " + ", ".join(f"{ps} ps ({name})" for name, ps in early.items()))
+
+
+def write_then_rda(seeded: bool) -> dict[str, Issued]:
+    """The script on each device."""
+    devices = {name: quiet(name) for name in RECOVERY}
+    return {name: issue(each, WRITE_THEN_RDA, edit(each, "tWR-RDA") if seeded else None) for name, each in devices.items()}
+
+
+EXHIBITS = [
+    Exhibit(
+        "write-recovery-before-rda", "ramulator2 2.1, all seven standards (dram-timing 0.2); DRAMsim3; aim_simulator",
+        "WR to RDA waits for the turnaround only, so the automatic precharge cuts write recovery short",
+        "on five standards, ACT after WR and RDA to one bank finds it recovered", recovered,
+        lambda: write_then_rda(seeded=False), lambda: write_then_rda(seeded=True),
+    ),
+    edge(
+        "wra-then-prea", "ramulator2 2.1; aim_simulator (dram-timing C10)", "no gap from RDA or WRA to PREA",
+        quiet("gddr6-14000"), "ACT 0 row 1; WRA 0 at 100; PREA 0", lambda d: cut(d, ("WRA", "PREA"), ("RDA", "PREA")),
+    ),
+    edge(
+        "rfm-then-rfm", "ramulator2 #133 (dram-timing C31)", "RFMpb to RFMpb of the same bank is missing",
+        quiet("hbm3-6400"), "RFMpb 0; RFMpb 0", lambda d: cut(d, ("RFMpb", "RFMpb")),
+    ),
+    edge(
+        "refpb-then-refpb", "ramulator2 #134 (dram-timing C28)", "REFpb to REFpb of another bank is missing",
+        load_device("hbm2-1600", (PER_BANK,)), "ACT 3 row 1; RD 3 at 24900; RD 3 at 25000", lambda d: edit(d, "tRREFD-REFpb"),
+    ),
+    edge(
+        "refresh-round", "all peers but DRAMSys 5 (dram-timing C29)", "a round of per-bank refresh begins before the last one ended",
+        load_device("gddr6-14000", (PER_BANK, "timing.tRREFD=2 ck")), "ACT 3 row 1; RD 3 at 26700; RD 3 at 40000",
+        lambda d: edit(d, "tRFCpb-ROUND"),
+    ),
+    edge(
+        "prea-inside-refresh", "ramulator2 #139, #143", "PREA is allowed while REFab is under way",
+        load_device("gddr6-14000"), "PREA 0 at 3330 safe", lambda d: cut(d, ("REFab", "PREA")),
+    ),
+    edge(
+        "refresh-after-auto-precharge", "Ramulator PR #57, PR #83 (dram-timing C24)",
+        "REF does not wait for the implicit precharge of RDA and WRA; a power model noticed, not a timing test",
+        load_device("ddr4-3200"), "ACT 0 row 1 at 12400; WRA 0; ACT 1 row 1 at 12500 safe",
+        lambda d: edit(d, "tRDA-REFab", "tWRA-REFab"),
+    ),
+    edge(
+        "refresh-after-prea", "ramulator2 2.1 (dram-timing C4)", "LPDDR5's PREA to REFab takes tRPpb, not tRPab",
+        load_device("lpddr5-6400"), "ACT 0 row 1 at 3080; PREA 0; ACT 1 row 1 at 3125 safe", lambda d: edit(d, "tRPab-REF"),
+    ),
+    edge(
+        "refreshed-bank-waits", "DRAMsim3 #24 (dram-timing 0.7)", "tRFCb is never enforced on the bank that is refreshed",
+        load_device("gddr6-14000", (PER_BANK,)), "ACT 0 row 1 at 210 safe", lambda d: edit(d, "tRFCpb-ACT"),
+    ),
+    edge(
+        "window-by-bank", "LiteDRAM #17, #18", "tFAW is counted bank by bank, not over the rank",
+        quiet("ddr4-3200"), "; ".join(f"ACT {4 * i % 15} row 1" for i in range(5)), lambda d: edit(d, "tFAW", scope=Level.BANK),
+    ),
+    edge(
+        "activations-spaced", "LiteDRAM #19", "tRRD is missing", quiet("ddr4-3200"), "ACT 0 row 1; ACT 4 row 1; ACT 5 row 1",
+        lambda d: edit(d, "tRRDS", "tRRDL"),
+    ),
+    edge(
+        "window-never-filled", "PIMSimulator (dram-timing 0.8)",
+        "the activation window is checked, but no activation is ever entered in it",
+        quiet("hbm2-pim", "timing.tFAW=24 ns"), "; ".join(f"ACT {4 * i % 15} row 1" for i in range(5)), lambda d: edit(d, "tFAW"),
+    ),
+]  # fmt: skip
+
+test_ours, test_seeded = hall(EXHIBITS)
