@@ -93,14 +93,14 @@ class LogJudge:
         """The unit that each command addresses, from its pseudo-channel, rank, bank group and bank."""
         geometry, traits = self.times.geometry, self.times.family.traits
         units = np.zeros(len(chunk), np.int64)
-        for number in np.unique(chunk["cmd"]).tolist():
-            rows, span = np.flatnonzero(chunk["cmd"] == number), traits[names[number]].span
+        for number, name in enumerate(names):
+            rows, span = np.flatnonzero(chunk["cmd"] == number), traits[name].span if name in traits else Span.CHANNEL
             unit, outer = np.zeros(len(rows), np.int64), Span.CHANNEL
             for field, level in LEVELS:
                 most = geometry.size[outer] // geometry.size[level]
                 inner = span == Span.STRIPE and level == Span.GROUP  # all groups
                 if not inner and geometry.size[level] >= geometry.size.get(span, 1):
-                    unit = unit * most + self._place(chunk[field][rows], field, most, names[number], rows)
+                    unit = unit * most + self._place(chunk[field][rows], field, most, name, rows)
                 outer = level
             units[rows] = unit
         return units

@@ -122,9 +122,9 @@ def test_what_is_not_in_the_device_is_refused(cmd: int, unit: int, problem: str)
     log = written(dev, ("PRE", 0, -1, 0), ("PRE", 1, -1, 100), ("PRE", 2, -1, 200))
     done = Judge(dev)
     done.feed(log[:2])
+    bad = log.copy()
+    bad["cmd"][1], bad["unit"][1] = cmd, unit
     with pytest.raises(ValueError, match=problem):
-        bad = log.copy()
-        bad["cmd"][1], bad["unit"][1] = cmd, unit
         done.feed(bad)
     with pytest.raises(ValueError, match=problem):
         check(dev, np.concatenate([log[:2], bad]))
@@ -162,9 +162,9 @@ def on_trial(name: str) -> Compiled:
 def verdict(compiled: Compiled, log: IssueLog) -> list[tuple[int, ...]]:
     """Rows, rules and times, from tables as they stand."""
     state, found = new_state(compiled), np.zeros((50, at.N_FINDING), np.int64)
-    columns = [np.ascontiguousarray(log[name], np.int64) for name in ("cycle", "cmd", "unit", "row")]
-    judge(compiled.tables, state, *columns, found)
-    return [tuple(row) for row in found[: state.numbers[at.X_FOUND], : at.F_EARLY + 1].tolist()]
+    cycle, cmd, unit, row = (np.ascontiguousarray(log[name], np.int64) for name in ("cycle", "cmd", "unit", "row"))
+    judge(compiled.tables, state, cycle, cmd, unit, row, found)
+    return [tuple(each) for each in found[: state.numbers[at.X_FOUND], : at.F_EARLY + 1].tolist()]
 
 
 def noticed(compiled: Compiled, change: Change, logs: Iterable[IssueLog]) -> bool:
