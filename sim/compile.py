@@ -105,6 +105,8 @@ def compile_device(
                 if a == b and level != _SIBLING and (gap > run or (gap == run and 0 <= rule < row[at.C_RUN_RULE])):
                     row[at.C_RUN_GAP], row[at.C_RUN_RULE] = gap, rule
             row[field + 1] = len(predecessors)
+        rare = command.stripe or row[at.C_SIBLING] < row[at.C_SIBLING + 1] or command.row == RowEffect.REFRESH
+        row[at.C_RARE] = rare
     windows = [
         (r.window, key_of(r.cycles(device.params), i))
         for i, r in enumerate(rules)
@@ -254,5 +256,6 @@ def _lay_out(s: NDArray[np.int64], shape: _Shape, rings: int, depth: int) -> Non
             place += (banks >> int(s[at.S_SHIFT + level])) * n_commands
         else:
             s[at.S_BASE + level] = -1
+    s[at.S_NARROW] = 1 + max((level for level in range(at.CHANNEL) if shape.fold(level) == level), default=-1)
     s[at.S_SCRATCH] = place
     s[at.S_STATE_SIZE] = place + banks

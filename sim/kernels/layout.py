@@ -37,7 +37,8 @@ S_ROUND_KEY = 21  # key of the gap before a refresh that begins a new round, 0: 
 S_ROUND_LEVEL = 22  # level of which that is the first bank
 S_SHIFT = 23  # bank index >> shift is its instance, for each level
 S_BASE = 28  # offset in the state of the last issue times of each level's instances; -1: folded into the next level
-N_SCALARS = 33
+S_NARROW = 33  # levels from here to the channel are folded into it
+N_SCALARS = 34
 
 # fields of one command
 C_FOOTPRINT = 0  # level
@@ -47,9 +48,10 @@ C_RUN_GAP = 3  # cycles between two commands of a run
 C_RUN_RULE = 4
 C_TICKS = 5  # length on the command bus
 C_STRIPE = 6  # 1: touches one bank of each group of a rank
-C_SIBLING = 7  # begin and end of its predecessors in other ranks
-C_PRED = 9  # begin and end of its predecessors, for each level
-N_COMMAND_FIELDS = 19
+C_RARE = 7  # 1: it is a stripe, has predecessors in other ranks, or is a refresh that begins rounds
+C_SIBLING = 8  # begin and end of its predecessors in other ranks
+C_PRED = 10  # begin and end of its predecessors, for each level
+N_COMMAND_FIELDS = 20
 
 ROW_NONE = 0
 ROW_OPEN = 1
