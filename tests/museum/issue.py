@@ -7,8 +7,9 @@ from typing import Any
 
 from rowline.arch.device import DramDevice, RefreshMode
 from rowline.arch.loader import load_device
-from rowline.arch.spec import RowEffect, TimingRule
+from rowline.arch.spec import TimingRule
 from rowline.sim.reference.checker import Violation, check
+from rowline.sim.reference.oracle import run_oracle
 from rowline.traces.commands import IssueLog
 
 from ..conformance.builder import Builder
@@ -41,14 +42,19 @@ class Issued:
 _STEP = re.compile(r"(?P<name>\w+) (?P<unit>\d+)(?: row (?P<row>\d+))?(?: at (?P<release>\d+))?(?P<safe> safe)?")
 
 
-def issue(device: DramDevice, script: str, rules: Rules | None = None) -> Issued:
-    """Issue a script: commands such as ``ACT 0 row 3``, ``at`` a cycle at the earliest, ``safe`` for refresh; ``;`` between."""
+def issue(device: DramDevice, script: str, rules: Rules | None = None, kernel: bool = True) -> Issued:
+    """Issue a script: commands such as ``ACT 0 row 3``, ``at`` a cycle at the earliest, ``safe`` for refresh; ``;`` between.
+
+    By the kernel, or by the oracle.
+    """
     builder = Builder(device)
     for text in script.split(";"):
         step = _STEP.fullmatch(text.strip())
         assert step is not None, text
         row, release = int(step["row"] or 0), int(step["release"] or 0)
         builder.add(step["name"], int(step["unit"]), row=row, release=release, safe=step["safe"] is not None)
+    if not kernel:
+        return Issued(device, run_oracle(device, builder.stream(), builder.not_before, rules=rules))
     outcome = run_kernel(device, builder.stream(), builder.not_before, rules=rules)
     assert outcome.position == len(builder.rows)
     return Issued(device, outcome.log)
@@ -98,7 +104,3 @@ def quiet(name: str, *sets: str) -> DramDevice:
     """A device without refresh."""
     return load_device(name, (OFF, *sets))
 
-
-def closes(name: str, device: DramDevice) -> bool:
-    """Whether a command closes the rows that it accesses."""
-    return device.dram_standard.commands[device.dram_standard.index[name]].row == RowEffect.ACCESS_CLOSE
