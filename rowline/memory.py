@@ -17,9 +17,8 @@ from rowline.arch.values import Duration
 from rowline.arch.yamltree import ConfigError, printable
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from rowline.sim.address import AddressMap
+    from rowline.sim.memory import Channel
 
 Progress = Callable[[int, int | None], None]
 MAX_CHANNELS = 1024
@@ -132,7 +131,7 @@ class _Source:
     address_map: "AddressMap"
     total: int | None
 
-    def chunks(self) -> Iterator["np.ndarray"]:
+    def chunks(self) -> Iterator[Any]:
         """Pieces of the trace, in order."""
         from rowline.sim.address import PlaceError, place
         from rowline.traces.formats.files import FormatError
@@ -155,7 +154,7 @@ def _source(job: MemoryJob, device: DramDevice, address_map: "AddressMap") -> _S
     return source
 
 
-def _requests(job: MemoryJob, device: DramDevice, address_map: "AddressMap") -> Iterator["np.ndarray"]:
+def _requests(job: MemoryJob, device: DramDevice, address_map: "AddressMap") -> Iterator[Any]:
     if job.trace is not None:
         from rowline.traces.formats.requests import read_requests
 
@@ -166,7 +165,7 @@ def _requests(job: MemoryJob, device: DramDevice, address_map: "AddressMap") -> 
     return _pattern(job, device, address_map)
 
 
-def _pattern(job: MemoryJob, device: DramDevice, address_map: "AddressMap") -> Iterator["np.ndarray"]:
+def _pattern(job: MemoryJob, device: DramDevice, address_map: "AddressMap") -> Iterator[Any]:
     from rowline.traces.patterns import PATTERNS, pattern
 
     org, stride, step = device.organization, job.stride, None
@@ -202,7 +201,7 @@ def _interval(text: str, device: DramDevice) -> Fraction:
 
 def _all_channels(
     job: MemoryJob, device: DramDevice, controller: Controller, source: _Source, on_progress: Progress
-) -> list[Any]:
+) -> "list[Channel]":
     """All channels side by side, without a log."""
     from rowline.sim.memory import Channel
 
@@ -216,40 +215,29 @@ def _all_channels(
         done += len(placed)
         on_progress(done, source.total)
     for channel in channels:
-        _end(channel)
+        for _ in channel.finish():
+            pass
     return channels
-
-
-def _end(channel: Any) -> None:
-    import numpy as np
-
-    from rowline.sim.address import PLACED
-
-    for _ in channel.feed(np.empty(0, PLACED), more=False):
-        pass
 
 
 def _logged_channel(
     job: MemoryJob, device: DramDevice, controller: Controller, source: _Source, number: int, on_progress: Progress
-) -> Any:
+) -> "Channel":
     """One channel, its commands written as they come; each channel reads the trace for itself."""
-    import numpy as np
-
     from rowline.memory_log import write_log
-    from rowline.sim.address import PLACED
     from rowline.sim.memory import Channel
 
     channel = Channel(device, controller, job.checked, logged=True)
     assert job.log is not None
     name = job.log if job.channels == 1 else job.log.with_name(_numbered(job.log.name, number))
 
-    def commands() -> Iterator["np.ndarray"]:
+    def commands() -> Iterator[Any]:
         done = 0
         for placed in source.chunks():
             yield from channel.feed(placed[placed["channel"] == number])
             done += len(placed)
             on_progress(done, source.total)
-        yield from channel.feed(np.empty(0, PLACED), more=False)
+        yield from channel.finish()
 
     write_log(name, job.log_format, commands(), device, number)
     return channel

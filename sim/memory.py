@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..arch.controller import Controller
 from ..arch.device import DramDevice
 from ..traces.commands import ISSUED, IssueLog
+from .address import PLACED
 from .judge import Judge
 from .kernels import layout as at
 from .kernels import memory_layout as ml
@@ -64,6 +65,10 @@ class Channel:
         variables[ml.V_BASE] += len(requests)
         if not more:
             self._settle()
+
+    def finish(self) -> Iterator[IssueLog]:
+        """Serve what is left once the trace has ended; as :meth:`feed`."""
+        return self.feed(np.empty(0, PLACED), more=False)
 
     def _settle(self) -> None:
         """Book what is still open or under way up to the end."""
