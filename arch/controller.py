@@ -21,6 +21,7 @@ class Prefer(StrEnum):
 
     COLUMN = "column"
     OLDEST = "oldest"
+    ROW = "row"
 
 
 class RowPolicy(StrEnum):
@@ -72,6 +73,7 @@ class Controller(Spec):
     bank_hash: bool = Field(default=False, description="exclusive-or of bank and bank group with low row bits")
     refresh_postpone: CountOrZero | None = Field(default=None, description="default: the device's postpone_limit")
     refresh_pull_in: CountOrZero = Field(default=_zero(), description="at most the device's pull_in_limit")
+    refresh_together: bool = Field(default=False, description="all ranks or pseudo-channels at once, not by turns")
     power_down: Duration = Field(default=_time("0 ck"), description="idle time before power-down; 0: never")
     self_refresh: Duration = Field(default=_time("0 ck"), description="idle time before self-refresh; 0: never")
 
@@ -98,6 +100,8 @@ class Controller(Spec):
             raise ValueError(f"refresh_postpone: {postpone} is more than the device's postpone_limit, {limit}")
         if self.refresh_pull_in.value > device.refresh.pull_in_limit.value:
             raise ValueError(f"refresh_pull_in: more than the device's pull_in_limit, {device.refresh.pull_in_limit.value}")
+        if self.refresh_together and device.refresh.mode == RefreshMode.PER_BANK:
+            raise ValueError("refresh_together: needs all-bank refresh")
         asleep = self.power_down.value or self.self_refresh.value
         if asleep and "PDE" not in device.dram_standard.index:
             raise ValueError(f"power_down, self_refresh: {device.standard} has no such commands")

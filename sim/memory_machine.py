@@ -110,14 +110,16 @@ def _config(device: DramDevice, controller: Controller, used: dict[int, str]) ->
     k[ml.K_WRITE_HIGH] = controller.write_queue.value * controller.write_high.value // 1000
     k[ml.K_WRITE_LOW] = max(1, controller.write_queue.value * controller.write_low.value // 1000)
     k[ml.K_FCFS] = controller.scheduler == Scheduler.FCFS
-    k[ml.K_OLDEST] = controller.prefer == Prefer.OLDEST
+    k[ml.K_COLUMN_LATER] = at.FOREVER >> 1 if controller.prefer == Prefer.ROW else 0
+    k[ml.K_ROW_LATER] = at.FOREVER >> 1 if controller.prefer == Prefer.COLUMN else 0
     k[ml.K_HIT_CAP] = controller.row_hit_cap.value
     k[ml.K_CLOSED] = {RowPolicy.CLOSED: 1, RowPolicy.AUTO_PRECHARGE: 2}.get(controller.row_policy, 0)
     k[ml.K_BANK_QUEUE] = controller.bank_queue.value
     k[ml.K_LOOK] = 1 if k[ml.K_FCFS] else controller.bank_queue.value or at.FOREVER
     k[ml.K_FINISH] = controller.finish_opened
     k[ml.K_TIMEOUT] = ticks_of(device, controller.row_timeout) if controller.row_policy == RowPolicy.TIMEOUT else -1
-    k[ml.K_URGENT] = max(1, (postpone.value if postpone else 0) * units)
+    together = units if controller.refresh_together else 1
+    k[ml.K_TOGETHER], k[ml.K_URGENT] = together, max(1, (postpone.value if postpone else 0) * units - together + 1)
     k[ml.K_PULL_IN] = controller.refresh_pull_in.value * units
     k[ml.K_POWER_DOWN] = ticks_of(device, controller.power_down)
     k[ml.K_SELF_REFRESH] = ticks_of(device, controller.self_refresh)

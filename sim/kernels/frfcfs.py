@@ -3,7 +3,7 @@
 **Rules of the queues** (docs/controller.md has them in full): one request a tick is accepted, in trace order; a read of a
 queued write's place is forwarded, a write to it merged; reads and writes have a queue each, served by turns between a high
 and a low watermark. **Ties**: among commands that may issue at a tick, refresh and wake-up first, then column commands of the
-oldest request, then ACT and PRE for the oldest request (with ``prefer: oldest`` these two are one class), then rows closed
+oldest request, then ACT and PRE for the oldest request (``prefer`` may exchange them or make them one class), then rows closed
 for lack of use, lowest bank first, then power-down. A row hit may overtake at most ``row_hit_cap`` times.
 
 Every bank keeps a lower bound of the tick at which its candidate can go. A bound is looked at anew only once the clock
@@ -181,8 +181,10 @@ def _consider(m, q, bank, tick, wish, oldest_only, best, best_rank):
         queues.find_candidate(m, q, bank)
     command = m.banks[ml.B_COMMAND, bank]
     rank = m.queues[q, ml.Q_SEQUENCE, m.banks[ml.B_SLOT, bank]]
-    if m.config[ml.K_OLDEST] == 0 and (command == m.config[ml.K_ACT] or command == m.config[ml.K_PRE]):
-        rank += FOREVER >> 1
+    if command == m.config[ml.K_ACT] or command == m.config[ml.K_PRE]:
+        rank += m.config[ml.K_ROW_LATER]
+    else:
+        rank += m.config[ml.K_COLUMN_LATER]
     if rank > best_rank:  # whenever it may go, the best goes first, and then all are looked at again
         return best, best_rank
     ready = bank_ready(m, command, bank) >> at.RULE_BITS

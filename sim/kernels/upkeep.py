@@ -21,11 +21,12 @@ W_LOOK = 3  # tick at which wishes may change by themselves
 @inlined
 def wishes(m, tick):
     """Refresh and sleep as they are wanted at ``tick``: (refresh unit, urgent unit, sleep, when to look again)."""
-    v, interval = m.variables, m.scalars[at.S_REFRESH_INTERVAL]
+    v, together = m.variables, m.config[ml.K_TOGETHER]
+    interval = m.scalars[at.S_REFRESH_INTERVAL] * together
     if interval == 0:
         return np.int64(-1), np.int64(-1), np.int64(0), np.int64(FOREVER)
     empty = queues.size(m, 0) + queues.size(m, 1) == 0
-    owed = tick // interval - v[ml.V_REFRESHED]
+    owed = tick // interval * together - v[ml.V_REFRESHED]
     unit = v[ml.V_REFRESHED] % m.scalars[at.S_REFRESH_UNITS]
     look = (tick // interval + 1) * interval
     urgent = v[ml.V_ASLEEP] == 0 and owed >= m.config[ml.K_URGENT]

@@ -166,7 +166,7 @@ class Twin:
 
     def row_command(self, name: str, queued: Queued) -> Candidate:
         """ACT or PRE for a request."""
-        rank = Rank.COLUMN if self.controller.prefer == Prefer.OLDEST else Rank.ROW
+        rank = {Prefer.COLUMN: Rank.AFTER, Prefer.OLDEST: Rank.FIRST, Prefer.ROW: Rank.FIRST}[self.controller.prefer]
         request = self.rows.request(name, queued.bank, queued.row if name == "ACT" else -1)
         return Candidate((rank, queued.number), request, queued)
 
@@ -177,7 +177,8 @@ class Twin:
         policy = self.controller.row_policy
         close = policy == RowPolicy.AUTO_PRECHARGE or (policy == RowPolicy.CLOSED and last)
         name = ("WR" if queued.write else "RD") + ("A" if close else "")
-        return Candidate((Rank.COLUMN, queued.number), self.rows.request(name, queued.bank, queued.row, queued.col), queued)
+        rank = Rank.AFTER if self.controller.prefer == Prefer.ROW else Rank.FIRST
+        return Candidate((rank, queued.number), self.rows.request(name, queued.bank, queued.row, queued.col), queued)
 
     def timeouts(self, tick: int) -> list[Candidate]:
         """PRE of the rows that nobody has asked for in a while."""

@@ -37,8 +37,8 @@ class Rank(IntEnum):
     """The classes of candidates, best first."""
 
     UPKEEP = 1
-    COLUMN = 2
-    ROW = 3
+    FIRST = 2  # of commands for requests: those that are preferred
+    AFTER = 3
     TIMEOUT = 4
     ENTRY = 5
 
@@ -170,7 +170,13 @@ class Upkeep:
         return Wishes(self.rows.refreshes, urgent, wanted, blocked, sleep, frozenset(leave), wake, frozenset(enter))
 
     def _owed(self, tick: int) -> int:
-        return tick // self.device.refresh_interval - self.rows.refreshes
+        together = self._together
+        return tick // (together * self.device.refresh_interval) * together - self.rows.refreshes
+
+    @property
+    def _together(self) -> int:
+        """Refreshes that fall due at once."""
+        return self.device.refresh_units if self.controller.refresh_together else 1
 
     def _urgent(self, tick: int) -> bool:
         """Whether the next refresh can wait no longer."""
@@ -178,7 +184,7 @@ class Upkeep:
             return False
         postpone = self.controller.refresh_postpone
         assert postpone is not None, "a controller that was not fitted"
-        return self._owed(tick) >= max(1, postpone.value * self.device.refresh_units)
+        return self._owed(tick) >= max(1, postpone.value * self.device.refresh_units - self._together + 1)
 
     def _wanted(self, tick: int, queued: list[Queued], urgent: bool) -> bool:
         """Whether the next refresh shall go, sleep aside."""

@@ -1,4 +1,4 @@
-"""Bank queues, rows that are finished in either mode, and auto-precharge: by hand, and the kernel against its slow twin.
+"""Options of the controller that its peers have: by hand, and the kernel against its slow twin.
 
 DDR4-2400 in ticks: tRCD 16, tRP 16, tRTP 9, tCCD_L 6, tRTW 10, tCWL 12, tWR 18, burst 4. Banks 0 to 3 are one group.
 """
@@ -6,7 +6,7 @@ DDR4-2400 in ticks: tRCD 16, tRP 16, tRTP 9, tCCD_L 6, tRTW 10, tCWL 12, tWR 18,
 import numpy as np
 import pytest
 from rowline.arch.controller import Controller
-from rowline.arch.device import DramDevice
+from rowline.arch.device import DramDevice, RefreshMode
 from rowline.arch.loader import load_device
 from rowline.sim.reference.checker import check
 
@@ -39,13 +39,15 @@ def optional(seed: int, device: DramDevice) -> Controller:
         "bank_queue": [0, 1, 2, 8][int(rng.integers(4))],
         "finish_opened": bool(rng.integers(2)),
         "row_policy": ["auto_precharge", "open", "closed", "timeout"][int(rng.integers(4))],
+        "prefer": ["row", "column", "oldest"][int(rng.integers(3))],
+        "refresh_together": device.refresh.mode != RefreshMode.PER_BANK and bool(rng.integers(2)),
     }
     return Controller.model_validate(controllers(seed, device).model_dump() | changes)
 
 
 @pytest.mark.parametrize("name", DEVICES)
 @pytest.mark.parametrize("places", PLACES)
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(3))
 def test_kernel_and_twin_agree(name: str, places: str, number: int) -> None:
     device = load_device(name, DEVICES[name])
     seed = 1000 * number + 10 * list(DEVICES).index(name) + list(PLACES).index(places)
@@ -103,6 +105,41 @@ def test_auto_precharge_closes_after_each_column_command() -> None:
     assert issued(Controller.model_validate({"row_policy": "auto_precharge"}), rows) == [
         "0 ACT 0", "16 RDA 0", "55 ACT 0", "71 RDA 0",
     ]  # fmt: skip
+
+
+def test_row_commands_first() -> None:
+    """At tick 16 the read of bank 0 and the ACT of bank 4 may both go."""
+    rows = [(0, READ, 0, 1, 0), (16, READ, 4, 1, 0)]
+    assert issued(Controller(), rows) == ["0 ACT 0", "16 RD 0", "17 ACT 4", "33 RD 4"]
+    assert issued(Controller.model_validate({"prefer": "row"}), rows) == ["0 ACT 0", "16 ACT 4", "17 RD 0", "32 RD 4"]
+
+
+def test_refreshes_by_turns_or_together() -> None:
+    """Two ranks, tREFI 2000: one due every 1000, or two every 2000. Rank 0 must be closed first."""
+    device = load_device("ddr4-2400", ["refresh.interval=2000 ck", "organization.ranks=2"])
+    late = [(0, READ, 0, 1, 0), (2500, READ, 0, 1, 0)]
+
+    def refreshes(**tree: object) -> list[str]:
+        return [line for line in issued(Controller.model_validate(tree), late, device) if "REFab" in line]
+
+    assert refreshes(refresh_postpone=0) == ["1016 REFab 0", "2000 REFab 1"]
+    assert refreshes(refresh_postpone=0, refresh_together=True) == ["2016 REFab 0", "2017 REFab 1"]
+    with pytest.raises(ValueError, match="refresh_together: needs all-bank refresh"):
+        Controller.model_validate({"refresh_together": True}).fitted(load_device("gddr6-14000", ["refresh.mode=per_bank"]))
+
+
+@pytest.mark.parametrize("postpone", [0, 1, 2])
+def test_together_no_more_is_owed_than_may_be_postponed(postpone: int) -> None:
+    device = load_device("hbm2-2000", ["refresh.interval=1000 ck", f"refresh.postpone_limit={max(1, postpone)}"])
+    tree = {"refresh_together": True, "refresh_postpone": postpone}
+    requests = random_requests(device, postpone, "random", "dense", 1500)
+    fast, _ = run_fast(device, Controller.model_validate(tree), requests)
+    assert [violation.text for violation in check(device, fast.log)] == []
+    names = [command.name for command in device.dram_standard.commands]
+    when = fast.log["cycle"][fast.log["cmd"] == names.index("REFab")].tolist()
+    assert len(when) >= 4
+    first = 1000 * max(1, postpone)
+    assert first <= when[0] <= when[1] < first + 200
 
 
 def test_bank_queue_has_a_limit() -> None:
