@@ -19,7 +19,7 @@ def dram(
     device: Device = "hbm3-6400",
     trace: Annotated[Path | None, typer.Option("--trace", help="Requests to serve; none: a pattern.")] = None,
     form: Annotated[
-        Literal["auto", "ramulator", "ramulator-vector", "dramsim3", "parquet"],
+        Literal["auto", "ramulator", "ramulator-vector", "dramsim3", "parquet", "aim-isr"],
         typer.Option("--format", help="Format of the trace."),
     ] = "auto",
     pattern: Annotated[str, typer.Option(help="stream, random, stride, pingpong or mixed.")] = "stream",
@@ -55,6 +55,9 @@ def dram(
         device, trace, form, pattern, requests, write_share, stride, interval, seed, channels, controller, mapping, policy,
         row_policy, refresh, tuple(sets or ()), wrap, checked, log, log_format,
     )  # fmt: skip
+    if form == "aim-isr":
+        _instructions(job, begin, as_json, quiet)
+        return
     memory.prepare(job)  # what can be refused is refused before anything slow begins
     from rowline import terminal, terminal_memory
 
@@ -66,6 +69,21 @@ def dram(
     elif not quiet:
         again = f"rowline check {log} --device {device}" if log else f"rowline dram --device {device} --log commands.csv.gz"
         terminal_memory.print_memory(stats, again)
+
+
+def _instructions(job: Any, begin: float, as_json: bool, quiet: bool) -> None:
+    """AiM instructions instead of requests."""
+    from rowline import instructions, terminal_memory
+    from rowline.arch.yamltree import ConfigError
+
+    if job.trace is None:
+        raise ConfigError(["--format aim-isr: needs --trace"])
+    stats = instructions.run_instructions(job)
+    stats["wall_s"] = perf_counter() - begin
+    if as_json:
+        print(json.dumps(stats))
+    elif not quiet:
+        terminal_memory.print_instructions(stats)
 
 
 def check(

@@ -229,7 +229,7 @@ def _logged_channel(
 
     channel = Channel(device, controller, job.checked, logged=True)
     assert job.log is not None
-    name = job.log if job.channels == 1 else job.log.with_name(_numbered(job.log.name, number))
+    name = job.log if job.channels == 1 else job.log.with_name(numbered(job.log.name, number))
 
     def commands() -> Iterator[Any]:
         done = 0
@@ -243,7 +243,7 @@ def _logged_channel(
     return channel
 
 
-def _numbered(name: str, channel: int) -> str:
+def numbered(name: str, channel: int) -> str:
     """``log.csv.gz`` -> ``log.ch3.csv.gz``."""
     stem, dot, suffix = name.partition(".")
     return f"{stem}.ch{channel}{dot}{suffix}"

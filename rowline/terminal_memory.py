@@ -33,8 +33,23 @@ def print_memory(stats: dict[str, Any], again: str) -> None:
     )
     console.print("commands  " + "   ".join(f"{name} {n}" for name, n in stats["commands"].items()))
     print_breakdown(console, "energy by part", stats["energy_breakdown_j"], "J")
-    judged = {None: "not checked", 0: "no violation"}.get(stats["violations"], f"{stats['violations']} VIOLATIONS")
-    console.print(f"judge: {judged}   done in {stats['wall_s']:.1f} s   next: {again}", soft_wrap=True)
+    console.print(f"judge: {_judged(stats['violations'])}   done in {stats['wall_s']:.1f} s   next: {again}", soft_wrap=True)
+
+
+def print_instructions(stats: dict[str, Any]) -> None:
+    """The summary of an instruction trace."""
+    console = plain_console()
+    rate, peak = stats["bandwidth_bytes_per_s"], stats["peak_bandwidth_bytes_per_s"]
+    console.print(
+        f"device {printable(stats['device'])} x {stats['channels']}   trace {printable(stats['trace'], 500)}   "
+        f"{si(stats['time_s'], 's')}, {stats['cycles']} clock cycles   {rate / 1e9:.2f} of {peak / 1e9:.2f} GB/s on the links"
+    )
+    console.print("commands  " + "   ".join(f"{name} {n}" for name, n in stats["commands"].items()))
+    console.print(f"judge: {_judged(stats['violations'])}   refreshes {stats['refreshes']}   done in {stats['wall_s']:.1f} s")
+
+
+def _judged(violations: int | None) -> str:
+    return {None: "not checked", 0: "no violation"}.get(violations, f"{violations} VIOLATIONS")
 
 
 def print_check(answer: dict[str, Any]) -> None:

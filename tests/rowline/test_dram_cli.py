@@ -126,6 +126,26 @@ def test_timelines_are_json_with_a_track_a_bank(tmp_path: Path) -> None:
     assert len(names) >= 17  # sixteen banks and the data bus
 
 
+ISR = """AiM WR_GB 64 0 1
+AiM MAC_ABK 64 1 7
+AiM RD_MAC 0 1
+AiM EOC
+"""
+
+
+def test_instructions_run_and_their_log_is_legal(tmp_path: Path) -> None:
+    (tmp_path / "x.isr").write_text(ISR)
+    args = ("--device", "gddr6-aim", "--trace", "x.isr", "--format", "aim-isr", "--log", "isr.parquet")
+    stats = stats_of(tmp_path, *args)
+    assert stats["commands"]["MAC16"] == stats["commands"]["WRGB"] == 64
+    assert stats["violations"] == 0 and stats["channels"] == 1
+    run = rowline(tmp_path, "check", "isr.parquet", "--device", "gddr6-aim", "--json")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert json.loads(run.stdout)["commands"] == sum(stats["commands"].values())
+    refused = rowline(tmp_path, "dram", *args, "--policy", "fcfs")
+    assert refused.returncode == 2 and "there is no controller to set" in refused.stderr
+
+
 BAD = {
     "device": (("--device", "ddr4-2401"), 'unknown device "ddr4-2401"; did you mean "ddr4-2400"?'),
     "device key": (("--set", "timing.tRPP=5 ns"), "timing.tRPP: unknown key; did you mean"),
