@@ -7,7 +7,7 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "run"]
+__all__ = ["__version__", "dram", "run"]
 
 
 def run(**request: Any) -> Any:
@@ -20,3 +20,18 @@ def run(**request: Any) -> Any:
     from rowline.experiment import load_config, run_experiment
 
     return run_experiment(load_config(None, request)).result
+
+
+def dram(**request: Any) -> dict[str, Any]:
+    """Serve a request trace or a pattern; arguments are the fields of :class:`rowline.memory.MemoryJob`.
+
+    Returns:
+        The keys of ``rowline dram --json`` (``docs/cli.md``).
+
+    Raises:
+        rowline.arch.yamltree.ConfigError: an argument, preset or override is wrong.
+        rowline.traces.formats.files.FormatError: the trace is damaged, or does not fit the memory.
+    """
+    from rowline.memory import MemoryJob, run_memory
+
+    return run_memory(MemoryJob(**request))
