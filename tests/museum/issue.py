@@ -103,4 +103,3 @@ def apart(first: int, second: int, due: Callable[[dict[str, int]], int]) -> Call
 def quiet(name: str, *sets: str) -> DramDevice:
     """A device without refresh."""
     return load_device(name, (OFF, *sets))
-

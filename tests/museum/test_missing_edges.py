@@ -84,7 +84,7 @@ EXHIBITS = [
         load_device("hbm2-1600", (PER_BANK,)), "ACT 3 row 1; RD 3 at 24900; RD 3 at 25000", lambda d: edit(d, "tRREFD-REFpb"),
     ),
     edge(
-        "refresh-round", "all peers but DRAMSys 5 (dram-timing C29)", "a round of per-bank refresh begins before the last has ended",
+        "refresh-round", "all peers but DRAMSys 5 (dram-timing C29)", "a new round of per-bank refresh cuts the last one short",
         load_device("gddr6-14000", (PER_BANK, "timing.tRREFD=2 ck")), "ACT 3 row 1; RD 3 at 26700; RD 3 at 40000",
         lambda d: edit(d, "tRFCpb-ROUND"),
     ),

@@ -45,7 +45,7 @@ def same_end(logs: tuple[Issued, Issued]) -> None:
     claim(by_hand == by_itself, f"ACT at {by_hand} after RD and PRE, at {by_itself} after RDA")
 
 
-DOUBLE = quiet("ddr5-4800", "timing.tWTRL=23334 ps")  # 10 ns and tCWL, 32 clocks
+DOUBLE = quiet("ddr5-4800", "timing.tWTRL=23333 ps")  # 10 ns and tCWL, 32 clocks
 
 EXHIBITS = [
     Exhibit(
@@ -65,7 +65,7 @@ EXHIBITS = [
         lambda: issue(HBM3, PSEUDO), lambda: issue(HBM3, PSEUDO, edit(HBM3, "tCCDR", scope=Level.CHANNEL, sibling=False)),
     ),
     Exhibit(
-        "other-banks-wait-trfc", "DRAMsim3 #24 (dram-timing 0.7)", "per-bank refresh makes every other bank wait the all-bank tRFC",
+        "other-banks-wait-trfc", "DRAMsim3 #24 (dram-timing 0.7)", "REFb makes every other bank wait the all-bank tRFC",
         "ACT of another bank comes tRREFD after REFpb", apart(0, 1, lambda n: n["nRREFD"]),
         lambda: issue(GDDR6_PER_BANK, "ACT 1 row 1 at 840 safe"),
         lambda: issue(GDDR6_PER_BANK, "ACT 1 row 1 at 840 safe", edit(GDDR6_PER_BANK, "tRREFD-ACT", latency="nRFCab")),
@@ -86,7 +86,7 @@ EXHIBITS = [
         lambda: issue(AIM, GROUPS.format("PRE", "PRE"), edit(AIM, "tPPD", latency="nRP")),
     ),
     Exhibit(
-        "long-turnaround-everywhere", "PIMSimulator (dram-timing C16)", "tWTR_L holds for every bank of the rank, not for the group",
+        "long-turnaround-everywhere", "PIMSimulator (dram-timing C16)", "tWTR_L holds for every bank of the rank",
         "RD of another bank group comes tWTRS after the write's data", apart(2, 3, lambda n: n["nCWL"] + n["nBL"] + n["nWTRS"]),
         lambda: issue(HBM2_PIM, GROUPS.format("WR", "RD")),
         lambda: issue(HBM2_PIM, GROUPS.format("WR", "RD"), edit(HBM2_PIM, "tWTRS", latency="nCWL + nBL + nWTRL")),
