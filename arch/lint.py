@@ -49,7 +49,7 @@ def _timing(device: DramDevice) -> Iterator[str]:
         yield f"tRC: {n['nRC']} is below tRAS + tRP, {n['nRAS'] + n['nRP']}"
     if n["nCCDS"] < n["nBL"]:
         yield f"tCCDS: {n['nCCDS']} is below the burst, {n['nBL']}"
-    for name in device.timing.keys() & MEANING.keys():
+    for name in sorted(device.timing.keys() & MEANING.keys()):
         if n["n" + name[1:]] <= 0:
             yield f"{name}: nothing was given"
 
