@@ -14,9 +14,9 @@ from rowline.sim.reference.oracle import run_oracle
 from rowline.traces.commands import IssueLog
 
 from ..conformance.builder import Builder
-from ..conformance.devices import CASES, NAMES, device, first_of
+from ..conformance.devices import NAMES, device, first_of
 from ..conformance.streams import random_stream
-from ..conformance.verdicts import Row, close_pairs, written
+from ..conformance.verdicts import LOGS, Row, close_pairs, written
 
 SEEDS = 2
 QUIET = device("aim", RefreshMode.OFF)
@@ -45,17 +45,18 @@ def assert_clean(dev: DramDevice, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-@pytest.mark.parametrize(("name", "mode"), CASES)
+@pytest.mark.parametrize(("name", "mode"), LOGS)
 def test_oracle_logs_are_legal(name: str, mode: RefreshMode, seed: int) -> None:
     assert_clean(device(name, mode), seed)
 
 
-@pytest.mark.parametrize("frequency", ["1.75 GHz", "877192982 Hz", "2999999999 Hz"])
-@pytest.mark.parametrize(("name", "mode"), CASES)
-def test_legal_whatever_the_clock(name: str, mode: RefreshMode, frequency: str) -> None:
+@pytest.mark.parametrize("slower", [1, 1_234_567])
+@pytest.mark.parametrize(("name", "mode"), LOGS)
+def test_legal_whatever_the_clock(name: str, mode: RefreshMode, slower: int) -> None:
     """Minima rounded up to cycles satisfy the checker's ps, also where a period is no whole number of ps."""
-    changes = {"clock": Frequency.model_validate(frequency), "timing": device(name, mode).timing}
-    assert_clean(DramDevice.model_validate(device(name, mode).model_copy(update=changes).model_dump()), seed=7)
+    dev = device(name, mode)
+    clock = Frequency.model_validate(f"{dev.clock.value - slower} Hz")
+    assert_clean(DramDevice.model_validate(dev.model_copy(update={"clock": clock}).model_dump()), seed=7)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -324,7 +325,7 @@ def test_refreshes_of_others_come_in_any_order_but_often_enough() -> None:
     assert [each.rule for each in found] == []  # a refresh pays; another command does not
     late = log_of(dev, *one_rank, ("PDE", 0, -1, 21 * interval))
     assert rules_of(check(dev, late, order=False)) == ["refresh-debt"]
-    hasty = log_of(dev, *[("REFab", 0, -1, 5000 * (i + 1)) for i in range(12)])
+    hasty = log_of(dev, *[("REFab", 0, -1, 2000 * (i + 1)) for i in range(20)])
     assert set(rules_of(check(dev, hasty, order=False))) == {"refresh-early"}
 
 
