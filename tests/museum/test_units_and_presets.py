@@ -240,7 +240,7 @@ EXHIBITS = [
         lambda: issue(quiet("gddr6-16000"), ROWS), rounded_down,
     ),
     Exhibit(
-        "rounded-period", "ramulator2 2.1, aim_simulator (dram-timing B.2)", "the period of 1.75 GHz is 570 ps, 0.25 % short",
+        "rounded-period", "ramulator2 2.1 (dram-timing B.2)", "the period of 1.75 GHz is 570 ps, 0.25 % short",
         "a second holds as many cycles as the frequency says", a_second_long, lambda: Clock, lambda: RoundedClock,
     ),
     Exhibit(

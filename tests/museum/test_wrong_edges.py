@@ -50,7 +50,7 @@ DOUBLE = quiet("ddr5-4800", "timing.tWTRL=23333 ps")  # 10 ns and tCWL, 32 clock
 EXHIBITS = [
     Exhibit(
         "swapped-turnarounds", "ramulator2 2.1, LPDDR5 (dram-timing 0.3)",
-        "RD to WR and WR to RD of another rank have each other's length", LEGAL, legal,
+        "RD to WR and WR to RD of another rank have each other's length, and nothing else watches the bus", LEGAL, legal,
         lambda: issue(LPDDR5_RANKS, READS_THEN_WRITE),
         lambda: issue(LPDDR5_RANKS, READS_THEN_WRITE, swapped(LPDDR5_RANKS)),
     ),
