@@ -110,8 +110,7 @@ def _config(device: DramDevice, controller: Controller, used: dict[int, str]) ->
     k[ml.K_WRITE_HIGH] = controller.write_queue.value * controller.write_high.value // 1000
     k[ml.K_WRITE_LOW] = max(1, controller.write_queue.value * controller.write_low.value // 1000)
     k[ml.K_FCFS] = controller.scheduler == Scheduler.FCFS
-    k[ml.K_COLUMN_LATER] = at.FOREVER >> 1 if controller.prefer == Prefer.ROW else 0
-    k[ml.K_ROW_LATER] = at.FOREVER >> 1 if controller.prefer == Prefer.COLUMN else 0
+    k[ml.K_ROW_ORDER] = {Prefer.COLUMN: ml.ORDER, Prefer.OLDEST: 0, Prefer.ROW: -2 * ml.ORDER}[controller.prefer]
     k[ml.K_HIT_CAP] = controller.row_hit_cap.value
     k[ml.K_CLOSED] = {RowPolicy.CLOSED: 1, RowPolicy.AUTO_PRECHARGE: 2}.get(controller.row_policy, 0)
     k[ml.K_BANK_QUEUE] = controller.bank_queue.value

@@ -3,8 +3,8 @@
 **Rules of the queues** (docs/controller.md has them in full): one request a tick is accepted, in trace order; a read of a
 queued write's place is forwarded, a write to it merged; reads and writes have a queue each, served by turns between a high
 and a low watermark. **Ties**: among commands that may issue at a tick, refresh and wake-up first, then column commands of the
-oldest request, then ACT and PRE for the oldest request (``prefer`` may exchange them or make them one class), then rows closed
-for lack of use, lowest bank first, then power-down. A row hit may overtake at most ``row_hit_cap`` times.
+oldest request (first those that finish a row), then ACT and PRE for the oldest request (``prefer`` may change that), then rows
+closed for lack of use, lowest bank first, then power-down. A row hit may overtake at most ``row_hit_cap`` times.
 
 Every bank keeps a lower bound of the tick at which its candidate can go. A bound is looked at anew only once the clock
 reaches it, so a tick costs what changed, and idle time costs nothing. The slow twin is ``sim/reference/controller.py``.
@@ -168,7 +168,8 @@ def _best_request(m, tick, wish, following):
 @inlined
 def _consider(m, q, bank, tick, wish, oldest_only, best, best_rank):
     """Hold a bank's candidate against the best so far; move the bank's bound if it cannot go yet."""
-    if m.banks[ml.B_OWNER, bank] >= 0:
+    bound = m.banks[ml.B_OWNER, bank] >= 0
+    if bound:
         q = m.banks[ml.B_OWNER, bank]
     elif m.lists[q, ml.L_COUNT, bank] == 0:
         m.banks[ml.B_BOUND, bank] = FOREVER
@@ -181,10 +182,10 @@ def _consider(m, q, bank, tick, wish, oldest_only, best, best_rank):
         queues.find_candidate(m, q, bank)
     command = m.banks[ml.B_COMMAND, bank]
     rank = m.queues[q, ml.Q_SEQUENCE, m.banks[ml.B_SLOT, bank]]
-    if command == m.config[ml.K_ACT] or command == m.config[ml.K_PRE]:
-        rank += m.config[ml.K_ROW_LATER]
-    else:
-        rank += m.config[ml.K_COLUMN_LATER]
+    if bound:
+        rank -= ml.ORDER
+    elif command == m.config[ml.K_ACT] or command == m.config[ml.K_PRE]:
+        rank += m.config[ml.K_ROW_ORDER]
     if rank > best_rank:  # whenever it may go, the best goes first, and then all are looked at again
         return best, best_rank
     ready = bank_ready(m, command, bank) >> at.RULE_BITS

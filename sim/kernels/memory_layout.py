@@ -6,7 +6,7 @@ K_WRITE_QUEUE = 1
 K_WRITE_HIGH = 2  # more writes than this: serve writes
 K_WRITE_LOW = 3  # fewer than this: serve reads again
 K_FCFS = 4
-K_COLUMN_LATER = 5  # added to the rank of a column command: it comes after row commands
+K_ROW_ORDER = 5  # added to the number of the request that an ACT or PRE is for: see ORDER
 K_HIT_CAP = 6  # 0: none
 K_CLOSED = 7  # 1: auto-precharge with the last hit, 2: with every column command
 K_TIMEOUT = 8  # ticks; -1: rows are not closed for lack of use
@@ -33,8 +33,9 @@ K_BANK_QUEUE = 28  # places for each bank besides those of the common queue
 K_LOOK = 29  # requests of a bank, oldest first, that are looked at
 K_FINISH = 30  # 1: the request for which a row was opened is served in either mode
 K_TOGETHER = 31  # refreshes that fall due at once
-K_ROW_LATER = 32  # the same for ACT and PRE
-N_CONFIG = 33
+N_CONFIG = 32
+
+ORDER = 1 << 48  # more than any number of a request; what comes first has the lowest sum
 
 # variables of one channel
 V_TICK = 0

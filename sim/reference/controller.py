@@ -149,7 +149,7 @@ class Twin:
     def for_bank(self, bank: int) -> Candidate:
         """The one candidate of a bank that was opened for a request, or for which the queue of the mode holds requests."""
         if bank in self.rows.open_row and bank in self.opened_for:
-            return self.column_command(self.opened_for[bank])
+            return self.column_command(self.opened_for[bank], Rank.BOUND)
         queued_here = [queued for queued in self.queue if queued.bank == bank]
         oldest = queued_here[0]
         if bank not in self.rows.open_row:
@@ -166,18 +166,17 @@ class Twin:
 
     def row_command(self, name: str, queued: Queued) -> Candidate:
         """ACT or PRE for a request."""
-        rank = {Prefer.COLUMN: Rank.AFTER, Prefer.OLDEST: Rank.FIRST, Prefer.ROW: Rank.FIRST}[self.controller.prefer]
+        rank = {Prefer.COLUMN: Rank.ROW, Prefer.OLDEST: Rank.COLUMN, Prefer.ROW: Rank.EARLY_ROW}[self.controller.prefer]
         request = self.rows.request(name, queued.bank, queued.row if name == "ACT" else -1)
         return Candidate((rank, queued.number), request, queued)
 
-    def column_command(self, queued: Queued) -> Candidate:
+    def column_command(self, queued: Queued, rank: Rank = Rank.COLUMN) -> Candidate:
         """The read or write for a request."""
         queue, place = self.writes if queued.write else self.reads, (queued.bank, queued.row)
         last = not any((other.bank, other.row) == place and other is not queued for other in queue)
         policy = self.controller.row_policy
         close = policy == RowPolicy.AUTO_PRECHARGE or (policy == RowPolicy.CLOSED and last)
         name = ("WR" if queued.write else "RD") + ("A" if close else "")
-        rank = Rank.AFTER if self.controller.prefer == Prefer.ROW else Rank.FIRST
         return Candidate((rank, queued.number), self.rows.request(name, queued.bank, queued.row, queued.col), queued)
 
     def timeouts(self, tick: int) -> list[Candidate]:

@@ -37,10 +37,12 @@ class Rank(IntEnum):
     """The classes of candidates, best first."""
 
     UPKEEP = 1
-    FIRST = 2  # of commands for requests: those that are preferred
-    AFTER = 3
-    TIMEOUT = 4
-    ENTRY = 5
+    EARLY_ROW = 2
+    BOUND = 3
+    COLUMN = 4
+    ROW = 5
+    TIMEOUT = 6
+    ENTRY = 7
 
 
 @dataclass(frozen=True)
