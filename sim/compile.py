@@ -107,6 +107,7 @@ def compile_device(
             row[field + 1] = len(predecessors)
         rare = command.stripe or row[at.C_SIBLING] < row[at.C_SIBLING + 1] or command.row == RowEffect.REFRESH
         row[at.C_RARE] = rare
+        row[at.C_HELD] = _held(device, gaps, b)
     windows = [
         (r.window, key_of(r.cycles(device.params), i))
         for i, r in enumerate(rules)
@@ -185,6 +186,13 @@ def _meeting(a: Command, b: Command, rule: TimingRule, shape: _Shape) -> int:
         return _SIBLING
     bankwise = rule.scope == Level.BANK and all(c.stripe or c.footprint == Level.BANK for c in (a, b))
     return shape.fold(Level.BANK if bankwise else max(a.footprint, b.footprint, rule.scope))
+
+
+def _held(device: DramDevice, gaps: Gaps, command: int) -> bool:
+    """Whether a refresh of any bank, not just of its own, holds a command back until the next refresh falls due."""
+    refresh = device.dram_standard.index[device.refresh_command.name]
+    longest = max(gaps.get((level, refresh, command), (0, -1))[0] for level in range(1, at.N_LEVELS))
+    return longest >= device.refresh_interval
 
 
 def _round_key(device: DramDevice, rules: tuple[TimingRule, ...], shape: _Shape) -> tuple[int, int]:

@@ -74,10 +74,13 @@ def advance(
         last_cycle = horizon
         if interval > 0:
             safe = entry.safe == 1 and run == 0
+            postponed = limit
+            if safe and commands[cmd, at.C_HELD] == 1:  # no single refreshes before it, but a round that is due as a whole
+                safe, postponed = False, scalars[at.S_REFRESH_UNITS] - 1
             due = (state[at.T_REFRESHED] + 1) * interval
-            if max(key >> at.RULE_BITS, not_before) >= (due if safe else due + limit * interval):
+            if max(key >> at.RULE_BITS, not_before) >= (due if safe else due + postponed * interval):
                 key = refresh_before(
-                    scalars, commands, predecessors, windows, state, result, counts, log, safe, cmd, unit, not_before,
+                    scalars, commands, predecessors, windows, state, result, counts, log, safe, postponed, cmd, unit, not_before,
                     horizon, key,
                 )  # fmt: skip
                 due = (state[at.T_REFRESHED] + 1) * interval

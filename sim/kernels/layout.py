@@ -49,9 +49,10 @@ C_RUN_RULE = 4
 C_TICKS = 5  # length on the command bus
 C_STRIPE = 6  # 1: touches one bank of each group of a rank
 C_RARE = 7  # 1: it is a stripe, has predecessors in other ranks, or is a refresh that begins rounds
-C_SIBLING = 8  # begin and end of its predecessors in other ranks
-C_PRED = 10  # begin and end of its predecessors, for each level
-N_COMMAND_FIELDS = 20
+C_HELD = 8  # 1: a refresh of any bank holds it back for a refresh interval or longer
+C_SIBLING = 9  # begin and end of its predecessors in other ranks
+C_PRED = 11  # begin and end of its predecessors, for each level
+N_COMMAND_FIELDS = 21
 
 ROW_NONE = 0
 ROW_OPEN = 1

@@ -111,7 +111,8 @@ def refresh_once(scalars, commands, predecessors, windows, state, result, counts
 
 @kernel
 def refresh_before(
-    scalars, commands, predecessors, windows, state, result, counts, log, safe, cmd, unit, not_before, horizon, key
+    scalars, commands, predecessors, windows, state, result, counts, log, safe, postponed, cmd, unit, not_before, horizon,
+    key,
 ):
     """Issue the refreshes that go before ``cmd``. Returns its new key, or NEVER if one lies past the horizon.
 
@@ -126,7 +127,7 @@ def refresh_before(
             skip_idle(scalars, state, result, counts, log, min(not_before, horizon))
             if not refresh_once(scalars, commands, predecessors, windows, state, result, counts, log, horizon):
                 return np.int64(NEVER)
-        elif cycle >= due + scalars[at.S_REFRESH_LIMIT] * interval:
+        elif cycle >= due + postponed * interval:
             if due > horizon:
                 return np.int64(NEVER)
             _forced_round(scalars, commands, predecessors, windows, state, result, counts, log)

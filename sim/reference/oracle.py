@@ -82,8 +82,8 @@ class Channel:
         standard, params, gates = self.device.dram_standard, self.device.params, list[Gate]()
         for index, rule in enumerate(rules):
             if any(command.is_a(cls) for cls in rule.following):
-                earlier = standard.members(rule.preceding)
-                gates.append(Gate(index, rule, {c.name: standard.gap(rule, c, command, params) for c in earlier}))
+                gaps = {c.name: standard.gap(rule, c, command, params) for c in standard.members(rule.preceding)}
+                gates.append(Gate(index, rule, {name: gap for name, gap in gaps.items() if gap > 0}))
         return gates
 
     def request(self, name: str, unit: int, row: int = -1, col: int = -1) -> Request:
@@ -234,13 +234,27 @@ class Channel:
             for bank, row in rows.items():
                 self.issue(self.request("ACT", bank, row))
 
+    def held(self, command: Command) -> bool:
+        """Whether a refresh of any bank, not just of its own, holds ``command`` back until the next one falls due."""
+        refresh = self.device.refresh_command
+        bankwise = all(each.stripe or each.footprint == Level.BANK for each in (refresh, command))
+        gaps = [
+            gate.gaps.get(refresh.name, 0)
+            for gate in self.gates[command.name]
+            if gate.rule.window == 1 and not gate.rule.new_round and not gate.rule.sibling
+            and not (gate.rule.scope == Level.BANK and bankwise)
+        ]  # fmt: skip
+        return max(gaps, default=0) >= self.device.refresh_interval
+
     def serve_refresh(self, request: Request, release: int, safe: bool) -> None:
         """Issue the refreshes that go before ``request``."""
         while self.device.refresh.mode != RefreshMode.OFF:
             cycle, _ = self.earliest(request, release, BINDING_HOST)
-            if self.due <= cycle and safe and not self.blocks_refresh():
+            held = safe and self.held(request.command)
+            round_due = self.due + (self.device.refresh_units - 1) * self.device.refresh_interval
+            if self.due <= cycle and safe and not held and not self.blocks_refresh():
                 self.refresh()
-            elif cycle >= self.forced_at:
+            elif cycle >= (round_due if held else self.forced_at):
                 self.force_refresh()
             else:
                 return
