@@ -75,6 +75,8 @@ PIM_RULES = (
     rule("tRTW-BUS-REG", PSEUDO, "reg_rd", "wr", "nCL + nBL - nCWL", Term.TURNAROUND),
     rule("tWTRL-REG-WR", GROUP, "reg_wr", "rd reg_rd", "nCWL + nBL + nWTRL", Term.TURNAROUND),
     rule("tWTRL-REG-RD", GROUP, "wr", "reg_rd", "nCWL + nBL + nWTRL", Term.TURNAROUND),
+    # C9: as tWR-RDA; missed by the peer, too
+    rule("tWR-RDA-HAB", BANK, "WRHAB WRPIM", "RDA", "nCWL + nBL + max(nWR - nRTP, nWTRL)", Term.WRITE_RECOVERY),
     # PIM blocks: their own rate, and results in time. Register writes are there in time: RDPIM waits tWTRL, WRPIM's
     # own burst comes later
     rule("tPIM", BANK, "pim", "pim", "nMAC", Term.COLUMN),
