@@ -1,28 +1,48 @@
-"""Directed streams: for each timing rule a device and a short stream in which that rule decides when a command goes."""
+"""Directed streams: for each edge of a timing rule a device and a short stream in which that edge decides when a command goes.
+
+An edge is a pair of commands between which a rule holds.
+"""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cache
 
-import numpy as np
 from rowline.arch.device import DramDevice, RefreshMode
-from rowline.arch.spec import Command, DramStandard, Level, RowEffect, TimingRule
+from rowline.arch.spec import Command, DramStandard, TimingRule
 from rowline.arch.values import Duration, Frequency, PinRate
-from rowline.sim.reference.oracle import run_oracle
-from rowline.traces.commands import CommandStream
 
-from .builder import ACCESSES, Builder
+from .devices import refresh_mode
+from .pairs import Pair, write_pair
 
-LONG, SHORT = 50, 1
+LONG, SHORT = 64, 0
 """Cycles that :func:`tight_device` gives to the parameters of the rule in question, and to all others."""
 
-KEEP_SHORT = {"tWR-RDA": ("tCWL", "tWTRL")}
-"""Parameters that a rule adds up and that would hide it if they were long."""
+LEAST = {"tCMD": 1, "tRP": 1, "tRTP": 1}
+"""Cycles that are left of what may not vanish."""
 
-UNREACHABLE = {
-    "tRFCpb-REFab": "a device refreshes either all banks or one by one, and a stream may not hold refresh commands",
-}
-"""Rules that no stream can make bind, on any device, and why."""
+KEEP_SHORT = {"max(nWR - nRTP, nWTRL)": ("tCWL", "tWTRL")}
+"""Part of a latency -> parameters that it adds up and that would hide the rule if they were long."""
+
+ORDERED = (("tCCDS", "tCCDL"), ("tRRDS", "tRRDL"), ("tWTRS", "tWTRL"), ("tRFCpb", "tRFCab"), ("tRP", "tRPab"))
+"""Parameters of which the second is never below the first."""
+
+ANY = ("any",)
+POWER = {"PDE", "PDX", "SRE", "SRX"}
+
+
+def whole(rule: TimingRule) -> bool:
+    """Whether a rule has no edges of its own: what holds for all commands alike, or for a count of them."""
+    return rule.window > 1 or rule.new_round or rule.preceding == rule.following == ANY
+
+
+def edges_of(standard: DramStandard, rule: TimingRule) -> list[tuple[Command, Command]]:
+    """Pairs of commands between which ``rule`` holds; one that stands for all where it has no edges of its own."""
+    before, after = standard.members(rule.preceding), standard.members(rule.following)
+    if rule.preceding == rule.following == ANY:
+        return [(before[standard.index["PRE"]], after[standard.index["PRE"]])]
+    pairs = sorted(((a, b) for a in before for b in after), key=lambda pair: pair[0] is not pair[1])
+    return pairs[:1] if whole(rule) else pairs
 
 
 def weaken(rules: tuple[TimingRule, ...], rule: TimingRule) -> tuple[TimingRule, ...]:
@@ -30,180 +50,115 @@ def weaken(rules: tuple[TimingRule, ...], rule: TimingRule) -> tuple[TimingRule,
     return tuple(replace(each, latency=f"{each.latency} - 1") if each is rule else each for each in rules)
 
 
+def drop(rules: tuple[TimingRule, ...], rule: TimingRule) -> tuple[TimingRule, ...]:
+    """The rules without ``rule``, each in its place."""
+    return tuple(replace(each, latency="0") if each is rule else each for each in rules)
+
+
 def weaken_edge(
     standard: DramStandard, rules: tuple[TimingRule, ...], rule: TimingRule, pair: tuple[Command, Command]
 ) -> tuple[TimingRule, ...]:
     """The rules, with ``rule`` one cycle shorter between the commands of ``pair`` only."""
     a, b = pair
-    before = tuple(c.name for c in standard.members(rule.preceding) if c is not a)
     after = tuple(c.name for c in standard.members(rule.following) if c is not b)
-    others = tuple(replace(each, preceding=before) if each is rule else each for each in rules)
     edge = replace(rule, preceding=(a.name,), following=(b.name,), latency=f"{rule.latency} - 1")
-    return (*others, replace(rule, preceding=(a.name,), following=after), edge)
+    return (*without(standard, rules, rule, a), replace(rule, preceding=(a.name,), following=after), edge)
 
 
-def refresh_mode(device: DramDevice, mode: RefreshMode) -> DramDevice:
-    """A copy of ``device`` that refreshes in another way."""
-    refresh = device.refresh.model_copy(update={"mode": mode})
-    return DramDevice.model_validate(device.model_copy(update={"refresh": refresh}).model_dump())
+def without(standard: DramStandard, rules: tuple[TimingRule, ...], rule: TimingRule, a: Command) -> tuple[TimingRule, ...]:
+    """The rules, but ``rule`` does not hold after ``a``."""
+    before = tuple(c.name for c in standard.members(rule.preceding) if c is not a)
+    return tuple(replace(each, preceding=before) if each is rule else each for each in rules)
 
 
-def tight_device(device: DramDevice, rule: TimingRule) -> DramDevice:
+def shifts(standard: DramStandard) -> list[str]:
+    """What some rule subtracts: one cycle of it moves bursts apart, so that rules of equal length part company."""
+    found = {name for each in standard.rules for name in re.findall(r"(?<=- )n\w+", each.latency)}
+    return ["", *sorted({"t" + name[1:] for name in found} - LEAST.keys())]
+
+
+def thinned(standard: DramStandard, rule: TimingRule, gone: set[tuple[Command, Command]]) -> tuple[TimingRule, ...]:
+    """The rules, but ``rule`` does not hold between the pairs in ``gone``."""
+    parts = [
+        replace(rule, preceding=(a.name,), following=after)
+        for a in standard.members(rule.preceding)
+        if (after := tuple(b.name for b in standard.members(rule.following) if (a, b) not in gone))
+    ]
+    return (*drop(standard.rules, rule), *parts)
+
+
+def tight_device(device: DramDevice, rule: TimingRule, mode: RefreshMode, shift: str = "") -> DramDevice:
     """A copy of ``device`` whose values make ``rule`` bind: what it adds up is long, everything else is short.
 
-    The copy passes the same validation as any device.
+    The copy passes the same validation as any device. ``shift`` is one cycle more than short.
     """
     added = {"t" + name[1:] for name in re.findall(r"(?<!- )\bn\w+", rule.latency)}
-    long = added.difference(KEEP_SHORT.get(rule.name, ()))
-    cycles = {name: LONG if name in long else SHORT for name in device.timing}
-    for fine, coarse in (("tCCDS", "tCCDL"), ("tRRDS", "tRRDL"), ("tWTRS", "tWTRL"), ("tRFCpb", "tRFCab")):
-        cycles[coarse] = max(cycles[fine], cycles[coarse])
+    hides = {name for part, names in KEEP_SHORT.items() if part in rule.latency for name in names}
+    long = added - hides - ({"tCMD"} if added != {"tCMD"} else set())
+    cycles = {name: LONG if name in long else LEAST.get(name, SHORT) for name in device.timing}
+    if shift in cycles:
+        cycles[shift] = max(cycles[shift], SHORT + 1)
+    for fine, coarse in ORDERED:
+        if fine in cycles and coarse in cycles:
+            cycles[coarse] = max(cycles[fine], cycles[coarse])
     cycles["tRC"] = max(cycles["tRC"], cycles["tRAS"] + cycles["tRP"])
     changes: dict[str, object] = {
         "timing": {name: Duration.model_validate({"value": f"{number} ck"}) for name, number in cycles.items()}
     }
     if rule.latency == "nBL":
         bits = device.organization.access_size.value * 8
-        rate = bits * device.clock.value // (LONG * device.bus.width.value)
+        rate = bits * device.device_clock.freq_hz // (LONG * device.bus.width.value)
         changes["bus"] = device.bus.model_copy(update={"pin_rate": PinRate.model_validate(f"{rate} b/s")})
     if rule.latency == "nMAC" and device.pim is not None:
         beats = -(-device.organization.elements_per_column // device.pim.mac_lanes.value)
-        clock = Frequency.model_validate(f"{beats * device.clock.value // LONG} Hz")
+        clock = Frequency.model_validate(f"{beats * device.device_clock.freq_hz // LONG} Hz")
         changes["pim"] = device.pim.model_copy(update={"mac_clock": clock})
-    names = rule.preceding + rule.following
-    mode = RefreshMode.PER_BANK if "REFpb" in names else RefreshMode.ALL_BANK if "REFab" in names else RefreshMode.OFF
     return refresh_mode(device.model_copy(update=changes), mode)
 
 
-@dataclass(frozen=True)
-class PairStream:
-    """A directed stream.
+def mode_for(standard: DramStandard, *pair: Command) -> RefreshMode:
+    """The refresh mode in which these commands can come."""
+    names = {command.name for command in pair}
+    if standard.refresh_bank in names:
+        return RefreshMode.PER_BANK
+    return RefreshMode.ALL_BANK if "REFab" in names else RefreshMode.OFF
 
-    Attributes:
-        pair: the preceding and the following command between which the rule binds.
-        position: row of the log in which the following command stands.
-        alone: whether the rule alone holds it back: with the rule one cycle shorter, the log changes.
+
+def edge_streams(device: DramDevice, rule: TimingRule, a: Command, b: Command) -> Iterator[Pair]:
+    """Streams in which ``rule`` may bind between ``a`` and ``b``: all relative places, those at the rule's scope first.
+
+    Those that leave power states as they enter them come before those that do not: the engine takes both.
     """
+    for awake in (True, False):
+        for apart in _distances(device, rule):
+            pair = write_pair(device, rule, a, b, apart, awake)
+            if pair is not None:
+                yield pair
+        if not (POWER & {a.name, b.name}):
+            return
 
-    stream: CommandStream
-    not_before: list[int]
-    pair: tuple[str, str]
-    position: int
-    alone: bool
 
-
-def pair_stream(device: DramDevice, rule: TimingRule) -> PairStream | None:
-    """A short stream in which ``rule`` decides when a command goes, or None if there is none on this device.
-
-    All pairs of a preceding and a following command, in all relative places, are tried on the oracle. The first in
-    which the rule binds alone is taken; failing that, the first in which it binds.
-    """
-    standard = device.dram_standard
-    index = standard.rules.index(rule)
-    found: PairStream | None = None
-    for builder, (a, b) in candidates(device, rule):
-        stream = builder.stream()
-        log = run_oracle(device, stream, builder.not_before)
-        hits = np.flatnonzero((log["rule"] == index) & (log["cmd"] == standard.index[b.name]))
-        if not len(hits):
-            continue
-        weaker = run_oracle(device, stream, builder.not_before, rules=weaken(standard.rules, rule))
-        alone = len(weaker) != len(log) or bool((weaker["cycle"] != log["cycle"]).any())
-        if alone or found is None:
-            found = PairStream(stream, builder.not_before, (a.name, b.name), int(hits[-1]), alone)
-        if alone:
-            break
+@cache
+def _levels(device_banks: tuple[int, ...]) -> list[tuple[int, int]]:
+    """(level, banks apart): two banks that far apart first meet at that level."""
+    found, last = [(0, 0)], 1
+    for level, size in enumerate(device_banks[1:], start=1):
+        if size > last:
+            found.append((level, last))
+        last = size
     return found
 
 
-def candidates(device: DramDevice, rule: TimingRule) -> Iterator[tuple[Builder, tuple[Command, Command]]]:
-    """Streams in which ``rule`` may bind between a pair of commands; pairs of the same command first."""
-    standard = device.dram_standard
-    before, after = standard.members(rule.preceding), standard.members(rule.following)
-    pairs = sorted(((a, b) for a in before for b in after), key=lambda pair: pair[0] is not pair[1])
-    size = device.organization.banks_per_group.value
-    for a, b in pairs:
-        for apart in (0, 1, size, 2 * size + 1):
-            builder = Builder(device)
-            if _write_pair(builder, a, b, apart, rule.window):
-                yield builder, (a, b)
+def _distances(device: DramDevice, rule: TimingRule) -> list[int]:
+    """How many banks ``b`` may be from ``a``: just at the scope of the rule, then nearer, then farther."""
+    sizes = tuple(device.organization.banks_at(level) for level in type(rule.scope))
+    levels = _levels(sizes)
+    if rule.sibling:
+        return [apart for level, apart in levels if level == rule.scope + 1]
+    inside = [apart for level, apart in reversed(levels) if level <= rule.scope]
+    return inside + [apart for level, apart in levels if level > rule.scope]
 
 
-def _write_pair(builder: Builder, a: Command, b: Command, apart: int, window: int) -> bool:
-    """Write ``a`` (``window`` times, each in another bank group) and then ``b``, ``apart`` banks further."""
-    refreshes = RowEffect.REFRESH in (a.row, b.row)
-    overdue = int(2.5 * builder.device.refresh_interval) if refreshes else 0
-    if b.name == "REFpb":
-        overdue = 40 * builder.device.refresh_interval  # more than one round, so that one bank's turn comes twice
-    if a.row == RowEffect.REFRESH:
-        return _write_after_refresh(builder, b, apart, overdue)
-    start = apart if refreshes else 0  # the first refresh is that of bank 0
-    if a.row != RowEffect.OPEN:
-        _open_for(builder, [(a, start)] if refreshes else [(a, 0), (b, apart)])
-    for step in range(window):
-        unit = _unit(builder, a, start + step * (builder.device.organization.banks_per_group.value + 1))
-        if not builder.legal(a, unit):
-            return False
-        builder.add(a.name, unit, release=overdue)
-    if refreshes:
-        return _refresh_now(builder)
-    bank = 1 if window > 1 else apart
-    if not _make_legal(builder, b, bank):
-        return False
-    builder.add(b.name, _unit(builder, b, bank))
-    if b.row == RowEffect.ACCESS_CLOSE and b.footprint == Level.BANK:
-        builder.add("ACT", bank)  # shows whether the automatic precharge came too early
-    return True
-
-
-def _unit(builder: Builder, command: Command, bank: int) -> int:
-    """The unit of ``command`` that holds ``bank``."""
-    return bank % builder.device.organization.banks // len(builder.banks(command, 0))
-
-
-def _open_for(builder: Builder, needs: list[tuple[Command, int]]) -> None:
-    """Open, before anything else, the rows that accesses need."""
-    accesses = [(command, bank) for command, bank in needs if command.row in ACCESSES]
-    if any(command.footprint == Level.CHANNEL for command, _ in accesses):
-        builder.add("ACT16")
-        return
-    for command, bank in accesses:
-        for each in builder.banks(command, _unit(builder, command, bank)):
-            if each not in builder.open_row:
-                builder.add("ACT", each)
-
-
-def _make_legal(builder: Builder, command: Command, bank: int) -> bool:
-    """Bring the banks of ``command`` into a state in which it can be issued, if that takes little."""
-    unit = _unit(builder, command, bank)
-    if builder.legal(command, unit):
-        return True
-    touched = builder.banks(command, unit)
-    if command.row == RowEffect.OPEN:
-        builder.add(*(("PRE", unit) if len(touched) == 1 else ("PREA", 0)))
-    elif command.footprint == Level.CHANNEL and not builder.open_row:
-        builder.add("ACT16")
-    elif command.footprint != Level.CHANNEL:
-        for each in touched:
-            if each not in builder.open_row:
-                builder.add("ACT", each)
-    return builder.legal(command, unit)
-
-
-def _refresh_now(builder: Builder) -> bool:
-    """Let the refreshes that are overdue go here."""
-    if builder.open_row:
-        builder.add("PREA")
-    builder.add("ACT", safe=True)
-    return True
-
-
-def _write_after_refresh(builder: Builder, b: Command, apart: int, overdue: int) -> bool:
-    """Let ``b`` follow refreshes directly: those that the first command has let become overdue."""
-    builder.add("PREA", release=overdue)
-    if b.row == RowEffect.REFRESH:
-        return _refresh_now(builder)
-    if b.row in ACCESSES:
-        return False
-    builder.add(b.name, _unit(builder, b, apart), safe=True)
-    return True
+def mutant(standard: DramStandard, rule: TimingRule, pair: tuple[Command, Command]) -> tuple[TimingRule, ...]:
+    """The standard's rules with one edge a cycle short (or the rule, where it has no edges of its own)."""
+    return weaken(standard.rules, rule) if whole(rule) else weaken_edge(standard, standard.rules, rule, pair)

@@ -1,55 +1,103 @@
-"""One gate a timing rule: a device on which the rule binds and a stream in which it does."""
+"""Every edge of every timing rule as a gate: a device and a stream in which the edge, and nothing else, holds a command back."""
 
-import functools
 from dataclasses import dataclass
+from functools import cache
 
-from rowline.arch.device import DramDevice
-from rowline.arch.spec import TimingRule
+import numpy as np
+from rowline.arch.device import DramDevice, RefreshMode
+from rowline.arch.spec import Command, TimingRule
 from rowline.arch.standards import STANDARDS
+from rowline.sim.compile import TimingTable, compile_device
+from rowline.traces.commands import CommandStream, IssueLog
 
-from .devices import device
-from .directed import UNREACHABLE, PairStream, pair_stream, tight_device, weaken
-
-BASE = {"gddr6": "gddr6", "gddr6-pim": "aim"}
-"""Standard -> the device whose values are tightened."""
-
-COVERED = {
-    **dict.fromkeys(
-        ("tCCDS-RD", "tCCDL-RD", "tCCDS-WR", "tCCDL-WR", "tBL-RD", "tBL-WR"),
-        "only on a PIM device: a PIM rule over more commands has the same latency; binds alone on plain GDDR6",
-    ),
-    "tWTRS-REG": "tWTRL-REG is the same rule with tWTRL, which is never below tWTRS; it ties with it at best",
-}
-"""Rules that bind on a PIM device only together with another: one cycle short, they change nothing there, and why."""
+from .devices import widest
+from .directed import edge_streams, edges_of, mode_for, mutant, tight_device
+from .kernel import run_kernel
 
 CASES = [(standard.name, rule.name) for standard in STANDARDS.values() for rule in standard.rules]
-BINDING_CASES = [case for case in CASES if case[1] not in UNREACHABLE]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A rule of a standard and two commands between which it holds."""
+
+    standard: str
+    rule: TimingRule
+    before: Command
+    after: Command
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.standard}: {self.rule.name}: {self.before.name} to {self.after.name}"
+
+    @property
+    def mode(self) -> RefreshMode | None:
+        """The refresh mode in which both commands can come; None: there is none."""
+        standard = STANDARDS[self.standard]
+        if {"REFab", standard.refresh_bank} == {self.before.name, self.after.name}:
+            return None
+        return mode_for(standard, self.before, self.after)
 
 
 @dataclass(frozen=True)
 class Gate:
-    """A rule, a device on which it binds, and a stream in which it does."""
+    """A stream in which an edge decides.
+
+    Attributes:
+        log: what the kernel makes of the stream; ``short``: the same with the edge one cycle short.
+        position: the first row in which they differ: the command that the edge holds back.
+        awake: power states are entered and left in turn, so that the stream is legal in all respects.
+    """
 
     device: DramDevice
-    rule: TimingRule
-    pair: PairStream
-
-    @property
-    def weaker(self) -> tuple[TimingRule, ...]:
-        """The rules of the device with this one a cycle short."""
-        return weaken(self.device.dram_standard.rules, self.rule)
-
-
-@functools.cache
-def gate_of(standard: str, name: str) -> Gate:
-    """The directed stream of a rule."""
-    rule = next(each for each in STANDARDS[standard].rules if each.name == name)
-    tight = tight_device(device(BASE[standard]), rule)
-    pair = pair_stream(tight, rule)
-    assert pair is not None, f"no stream makes {name} bind"
-    return Gate(tight, rule, pair)
+    stream: CommandStream
+    not_before: list[int]
+    log: IssueLog
+    short: IssueLog
+    position: int
+    awake: bool
 
 
-def covered(standard: str, name: str) -> bool:
-    """Whether another rule hides this one."""
-    return standard == "gddr6-pim" and name in COVERED
+@cache
+def rule_of(standard: str, name: str) -> TimingRule:
+    """A rule by name."""
+    return next(each for each in STANDARDS[standard].rules if each.name == name)
+
+
+def edges(standard: str, name: str) -> list[Edge]:
+    """The edges of a rule."""
+    rule = rule_of(standard, name)
+    return [Edge(standard, rule, a, b) for a, b in edges_of(STANDARDS[standard], rule)]
+
+
+@cache
+def tight(standard: str, name: str, mode: RefreshMode, shift: str = "") -> DramDevice:
+    """The device on which a rule is to bind."""
+    return tight_device(widest(standard), rule_of(standard, name), mode, shift)
+
+
+@cache
+def tight_table(standard: str, name: str, mode: RefreshMode, shift: str) -> TimingTable:
+    """The same, compiled."""
+    return compile_device(tight(standard, name, mode, shift))
+
+
+def gate_of(edge: Edge, shift: str = "") -> Gate | None:
+    """The first stream in which one cycle less on this edge changes a cycle; None if there is none."""
+    if edge.mode is None:
+        return None
+    where = edge.standard, edge.rule.name, edge.mode, shift
+    return _gate_on(edge, tight(*where), tight_table(*where))
+
+
+def _gate_on(edge: Edge, dev: DramDevice, table: TimingTable) -> Gate | None:
+    weaker = compile_device(dev, mutant(dev.dram_standard, edge.rule, (edge.before, edge.after)))
+    for pair in edge_streams(dev, edge.rule, edge.before, edge.after):
+        stream, not_before = pair.builder.stream(), pair.builder.not_before
+        log = run_kernel(dev, stream, not_before, table=table).log
+        short = run_kernel(dev, stream, not_before, table=weaker).log
+        differs = log["cycle"] != short["cycle"] if len(log) == len(short) else np.ones(1, bool)
+        if differs.any():
+            return Gate(dev, stream, not_before, log, short, int(np.argmax(differs)), pair.awake)
+    return None

@@ -13,6 +13,8 @@ from rowline.sim.kernels.inorder import advance, finish
 from rowline.traces.commands import ISSUED, CommandStream, IssueLog
 
 LOG_LENGTH = 100_000
+EXTRA_RULES = 64
+"""Rules that a mutant of a table may have beyond those of its standard."""
 FIELDS = [name for name in ISSUED.names or () if name]
 
 
@@ -67,6 +69,7 @@ def run_kernel(
     chop: Sequence[tuple[int, int]] | None = None,
     t_end: int | None = None,
     logged: bool = True,
+    table: TimingTable | None = None,
 ) -> Outcome:
     """Run one channel.
 
@@ -77,26 +80,26 @@ def run_kernel(
         chop: (end, horizon) of calls that go before the last one, which goes to the end of the stream.
         t_end: if given, ``finish`` up to this cycle, provided that the stream was issued to its end.
         logged: whether to keep a log.
+        table: what :func:`compile_device` gave, in place of ``rules`` and ``used``.
     """
-    table = compile_device(device, rules, used)
+    table = compile_device(device, rules, used) if table is None else table
     state = table.new_state(1)[0]
-    n_rules = len(device.dram_standard.rules if rules is None else rules)
+    n_rules = len(device.dram_standard.rules if rules is None else rules) + EXTRA_RULES
     result = np.zeros(at.N_RESULT + n_rules, np.int64)
     result[at.R_START], result[at.R_END] = at.FOREVER, at.NEVER
     counts = np.zeros(len(device.dram_standard.commands), np.int64)
     arrivals = np.full(int(stream["tile"].max(initial=-1)) + 1, at.NEVER, np.int64)
     log = np.empty(LOG_LENGTH if logged else 0, ISSUED)
-    tables = table.scalars, table.commands, table.predecessors, table.windows
     for end, until in [*(chop or ()), (len(stream), at.FOREVER if horizon is None else horizon)]:
         result[at.R_STATUS] = at.OK
         while state[at.T_STREAM_POS] < end and result[at.R_STATUS] == at.OK:
             row = int(state[at.T_STREAM_POS])
             release, stop = (not_before, end) if isinstance(not_before, int) else (not_before[row], row + 1)
-            advance(*tables, state, stream, stop, 0, release, until, arrivals, result, counts, log)
+            advance(*table.arrays, state, stream, stop, 0, release, until, arrivals, result, counts, log)
         if result[at.R_STATUS] in (at.ILLEGAL_ROW, at.LOG_FULL):
             break
     if t_end is not None and result[at.R_STATUS] == at.OK:
-        finish(*tables, state, t_end, result, counts, log)
+        finish(*table.arrays, state, t_end, result, counts, log)
     assert result[at.R_STATUS] != at.LOG_FULL
     return Outcome(log[: result[at.R_LOGGED]].copy(), state, result, counts, arrivals)
 
