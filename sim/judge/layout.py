@@ -50,7 +50,7 @@ WHO_INDEX, WHO_COMMAND, WHO_UNIT = 24, 16, 0  # shifts
 B_ROW, B_OPENED, B_HOLD, B_CLOSED, B_RULE, N_BANK = 0, 1, 4, 13, 16, 17
 HOLDS = 3
 # one burst on the bus, and the latest end of it and all before
-Q_START, Q_END, Q_RANK, Q_WHO, Q_TICK, Q_LATEST, N_BURST = range(7)
+Q_END, Q_RANK, Q_WHO, Q_TICK, Q_LATEST, N_BURST = range(6)
 # one refresh round: its number, banks done in it, and the trace of its last refresh
 D_NUMBER, D_COUNT, D_LAST, N_ROUND = 0, 1, 2, 5
 

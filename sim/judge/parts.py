@@ -187,16 +187,16 @@ def record_activations(s, c, e, recent, recents):
 
 @compiled
 def bursts(s, e, ring, count, x, worst):
-    """Where the burst of the event may stand on the bus; the latest is looked at first."""
-    start, end, rank, size = e[at.E_START], e[at.E_END], e[at.E_BANK] >> s[at.S_RANK_SHIFT], ring.shape[1]
+    """Where the burst of the event may stand on the bus: behind all before it. The latest is looked at first."""
+    start, rank, size = e[at.E_START], e[at.E_BANK] >> s[at.S_RANK_SHIFT], ring.shape[1]
     for bus in range(e[at.E_BANK] >> s[at.S_PSEUDO_SHIFT], (e[at.E_LAST] >> s[at.S_PSEUDO_SHIFT]) + 1):
         for back in range(1, min(count[bus], size) + 1):
             q = ring[bus, (count[bus] - back) % size]
             if q[at.Q_LATEST] + s[at.S_BUBBLE] <= start:
                 break  # nor does any burst before it reach that far
             apart = s[at.S_BUBBLE] if q[at.Q_RANK] != rank else 0
-            if start < q[at.Q_END] + apart and q[at.Q_START] < end + apart:
-                rule = s[at.S_R_BUS] if start < q[at.Q_END] and q[at.Q_START] < end else s[at.S_R_TRTRS]
+            if start < q[at.Q_END] + apart:
+                rule = s[at.S_R_BUS] if start < q[at.Q_END] else s[at.S_R_TRTRS]
                 wait(x, worst, e, rule, q[at.Q_END] + apart - start, q[at.Q_WHO], q[at.Q_TICK])
 
 
@@ -207,6 +207,6 @@ def record_burst(s, e, ring, count):
     for bus in range(e[at.E_BANK] >> s[at.S_PSEUDO_SHIFT], (e[at.E_LAST] >> s[at.S_PSEUDO_SHIFT]) + 1):
         latest = ring[bus, (count[bus] - 1) % size, at.Q_LATEST]
         q = ring[bus, count[bus] % size]
-        q[at.Q_START], q[at.Q_END], q[at.Q_RANK] = e[at.E_START], e[at.E_END], e[at.E_BANK] >> s[at.S_RANK_SHIFT]
+        q[at.Q_END], q[at.Q_RANK] = e[at.E_END], e[at.E_BANK] >> s[at.S_RANK_SHIFT]
         q[at.Q_WHO], q[at.Q_TICK], q[at.Q_LATEST] = e[at.E_WHO], e[at.E_CYCLE], max(latest, e[at.E_END])
         count[bus] += 1

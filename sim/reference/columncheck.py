@@ -11,7 +11,8 @@ BURSTS_IN_FLIGHT = 64
 
 
 class DataBus:
-    """Bursts do not overlap, and those of different ranks stay tRTRS apart where ranks drive the bus in turn."""
+    """Bursts do not overlap and come in the order of their commands; those of different ranks stay tRTRS apart where ranks
+    drive the bus in turn."""
 
     def __init__(self, times: Times) -> None:
         self.geometry = times.geometry
@@ -25,13 +26,13 @@ class DataBus:
         """Where the burst of ``event`` may stand on the bus; the latest burst is looked at first."""
         if not event.trait.bus:
             return
-        start, end = event.at[Point.START], event.at[Point.END]
+        start = event.at[Point.START]
         for bus in self.geometry.places(Span.PSEUDO, event.banks):
             for other in reversed(self.on_bus.get(bus, ())):
                 apart = self.bubble if self._ranks(other) != self._ranks(event) else 0
-                other_start, other_end = other.at[Point.START], other.at[Point.END]
-                if start < other_end + apart and other_start < end + apart:
-                    rule = "data-bus" if start < other_end and other_start < end else "tRTRS"
+                other_end = other.at[Point.END]
+                if start < other_end + apart:
+                    rule = "data-bus" if start < other_end else "tRTRS"
                     yield Demand(rule, other, event.time + other_end + apart - start)
 
     def record(self, event: Event) -> None:
