@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import cycle
 
 import numpy as np
-from rowline.arch.device import DramDevice
+from rowline.arch.device import DramDevice, RefreshMode
 from rowline.arch.spec import Command, Level, RowEffect
 from rowline.traces.commands import CommandStream
 
@@ -117,6 +117,24 @@ def everything_else(builder: Builder, rng: np.random.Generator) -> Iterator[None
         yield
 
 
+def power(builder: Builder, rng: np.random.Generator) -> Iterator[None]:
+    """Power-down and self-refresh around a little work. The engine would refresh in between, so only without refresh."""
+    if "PDE" not in builder.standard.index or builder.device.refresh.mode != RefreshMode.OFF:
+        yield from conflicts(builder, rng)
+    bank, units = int(rng.integers(builder.device.organization.banks)), builder.units(builder.command("PDE"))
+    while True:
+        builder.add("ACT", bank)
+        builder.add(str(rng.choice(["RD", "WR", "RDA", "WRA"])), bank)
+        for entry, leave in (("PDE", "PDX"), ("SRE", "SRX")):
+            if entry == "SRE":
+                close_all(builder)
+            for unit in units:
+                builder.add(entry, unit)
+            for unit in units:
+                builder.add(leave, unit)
+        yield
+
+
 def _prepare(builder: Builder, command: Command) -> None:
     """Bring the banks of unit 0 into the state that ``command`` needs."""
     touched = builder.banks(command, 0)
@@ -136,4 +154,5 @@ KINDS: dict[str, Writer] = {
     "activations": activations,
     "refresh-storm": refresh_storm,
     "everything-else": everything_else,
+    "power": power,
 }
