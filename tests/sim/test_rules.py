@@ -61,8 +61,9 @@ def judged(edge: Edge, gate: Gate) -> bool:
 
 def decisive(edge: Edge) -> Gate | None:
     """A gate of the edge, on whatever device it binds; none if it is excused."""
-    gate = gate_of(edge)
-    if gate is None and not excuse(edge):
+    gate, excused = gate_of(edge), excuse(edge)
+    assert gate is None or not excused, f"{edge.name} binds, though {excused}"
+    if gate is None and not excused:
         gate = next(filter(None, (gate_of(edge, shift) for shift in shifts(STANDARDS[edge.standard])[1:])), None)
         assert gate is not None, f"{edge.name}: no stream makes it bind, and nothing excuses it"
     return gate
