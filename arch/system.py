@@ -1,8 +1,8 @@
 """A system: channels of a device, the host ASIC that drives them, and the links between."""
 
-from typing import Any, Self, cast
+from typing import Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from .device import DramDevice
 from .units import Clock
@@ -18,6 +18,7 @@ from .values import (
     Sourced,
     SourceKind,
     Spec,
+    sourced_values,
 )
 
 
@@ -79,20 +80,7 @@ class System(Spec):
 
     def sourced(self) -> dict[str, Sourced]:
         """Every number with a source, by its dotted name (``device.timing.tRP``)."""
-        found: dict[str, Sourced] = {}
-
-        def walk(node: Any, path: str) -> None:
-            if isinstance(node, Sourced):
-                found[path] = node
-            elif isinstance(node, BaseModel):
-                for name in type(node).model_fields:
-                    walk(getattr(node, name), f"{path}.{name}" if path else name)
-            elif isinstance(node, dict):
-                for name, value in cast(dict[str, Any], node).items():
-                    walk(value, f"{path}.{name}")
-
-        walk(self, "")
-        return found
+        return sourced_values(self)
 
     def resting_on(self, kind: SourceKind) -> list[str]:
         """Dotted names of the numbers whose source is of ``kind``."""

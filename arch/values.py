@@ -243,3 +243,21 @@ class Duration(Sourced):
     def ps(self, clock: Clock) -> int:
         """The time in ps."""
         return clock.edge_ps(self.value) if self.in_cycles else self.value
+
+
+def sourced_values(spec: BaseModel) -> dict[str, Sourced]:
+    """Every number with a source in a specification, by its dotted name (``device.timing.tRP``)."""
+    found: dict[str, Sourced] = {}
+
+    def walk(node: Any, path: str) -> None:
+        if isinstance(node, Sourced):
+            found[path] = node
+        elif isinstance(node, BaseModel):
+            for name in type(node).model_fields:
+                walk(getattr(node, name), f"{path}.{name}" if path else name)
+        elif isinstance(node, dict):
+            for name, value in cast(dict[str, Any], node).items():
+                walk(value, f"{path}.{name}")
+
+    walk(spec, "")
+    return found

@@ -22,6 +22,9 @@ def run_instructions(job: MemoryJob) -> dict[str, Any]:
     begin = perf_counter()
     if any(text.startswith(CONTROLLER) for text in job.sets) or job.policy or job.row_policy or job.controller:
         raise ConfigError([f"--format {FORMAT}: instructions are issued in order; there is no controller to set"])
+    if job.mapping is not None or job.channels != MemoryJob.channels or job.wrap:
+        options = "--mapping, --channels and --wrap"
+        raise ConfigError([f"--format {FORMAT}: instructions name channels, banks and rows; {options} do not apply"])
     sets = [*job.sets, *([f"refresh.mode={job.refresh}"] if job.refresh else [])]
     device = load_device(job.device, sets)
     from rowline.sim.isr import IsrError, expand
@@ -89,6 +92,8 @@ def _summary(job: MemoryJob, device: DramDevice, channels: list[dict[str, Any]])
         "cycles": -(-end // standard.ticks_per_clock),
         "time_s": seconds,
         "commands": {c.name: n for c, n in zip(standard.commands, total, strict=True) if n},
+        "reads": sum(n for n, c in zip(total, standard.commands, strict=True) if c.bus == "read"),
+        "writes": sum(n for n, c in zip(total, standard.commands, strict=True) if c.bus == "write"),
         "refreshes": total[standard.index[device.refresh_command.name]],
         "bandwidth_bytes_per_s": moved / seconds if end else 0.0,
         "peak_bandwidth_bytes_per_s": device.bus.bandwidth_bits_per_s * len(channels) / 8,

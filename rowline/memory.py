@@ -13,7 +13,7 @@ from rowline.arch.controller import Controller
 from rowline.arch.device import DramDevice
 from rowline.arch.loader import load_controller, load_device, nearest
 from rowline.arch.units import PS_PER_S, Clock, UnitError
-from rowline.arch.values import Duration
+from rowline.arch.values import Duration, SourceKind, sourced_values
 from rowline.arch.yamltree import ConfigError, printable
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int | None], None]
 MAX_CHANNELS = 1024
+MAX_TICK = 1 << 48
 CONTROLLER = "controller."
 
 
@@ -87,7 +88,22 @@ def run_memory(job: MemoryJob, on_progress: Progress = lambda done, total: None)
     stats = summarise(device, channels)
     origin = {"trace": str(job.trace)} if job.trace is not None else {"pattern": job.pattern, "seed": job.seed}
     head = {"device": device.name, "channels": job.channels, **origin, "mapping": address_map.text}
-    return {**head, **stats, "wall_s": perf_counter() - begin}
+    rests_on = {"assumed": assumed(device), "notes": _notes(device)}
+    return {**head, **stats, **rests_on, "wall_s": perf_counter() - begin}
+
+
+def assumed(device: DramDevice) -> list[str]:
+    """Names of the device's values that have no found source."""
+    return [name for name, value in sourced_values(device).items() if value.kind == SourceKind.ASSUMED]
+
+
+def _notes(device: DramDevice) -> list[str]:
+    """What a reader of the figures should know."""
+    from rowline.sim.dram_energy import dram_energy
+
+    if dram_energy(device).per_command[device.dram_standard.index["ACT"]] > 0:
+        return []
+    return ["activation energy is 0: IDD0 lies below the standby currents over tRC"]
 
 
 def prepare(job: MemoryJob) -> tuple[DramDevice, Controller]:
@@ -102,6 +118,8 @@ def prepare(job: MemoryJob) -> tuple[DramDevice, Controller]:
     controller_sets = [text.removeprefix(CONTROLLER) for text in job.sets if text.startswith(CONTROLLER)]
     named = {"scheduler": job.policy, "row_policy": job.row_policy, "mapping": job.mapping}
     controller_sets += [f"{key}={value}" for key, value in named.items() if value is not None]
+    if job.log is not None and job.trace is not None and job.log.resolve() == job.trace.resolve():
+        raise ConfigError([f"--log {printable(str(job.log), 500)}: is the trace itself"])
     if job.refresh is not None:
         device_sets.append(f"refresh.mode={job.refresh}")
     device = load_device(job.device, device_sets)
@@ -143,9 +161,19 @@ class _Source:
             except PlaceError as error:
                 raise FormatError(self.job.trace or self.job.pattern, None, str(error)) from None
             if self.job.trace is not None:
+                _check_cycles(self.job.trace, placed, first, MAX_TICK // ticks)
                 placed["arrive"] *= ticks  # traces count clocks
             first += len(placed)
             yield placed
+
+
+def _check_cycles(trace: Path, placed: Any, first: int, most: int) -> None:
+    """Refuse a request that arrives later than the engine can count."""
+    from rowline.traces.formats.files import FormatError
+
+    late = placed["arrive"] > most
+    if late.any():
+        raise FormatError(trace, None, f"request {first + int(late.argmax())}: arrives after cycle {most}")
 
 
 def _source(job: MemoryJob, device: DramDevice, address_map: "AddressMap") -> _Source:

@@ -28,6 +28,8 @@ def write_log(path: Path, format: str, chunks: "Iterable[IssueLog]", device: Dra
         OSError: the file cannot be written.
     """
     format = log_format(path, format)
+    if format == "dramsim3" and device.organization.pseudo_channels.value > 1:
+        raise ConfigError(["--log-format dramsim3: has no field for pseudo-channels; choose csv or parquet"])
     header = log_header(device, channel)
     if format == CHROME:
         return write_chrome(path, chunks, header, data_bus(device))

@@ -80,11 +80,7 @@ def print_run(stats: dict[str, Any], folder: Path, again: str) -> None:
     print_breakdown(console, "time by op class", stats["latency_breakdown_s"], "s")
     print_breakdown(console, "time by cause", stats["latency_by_term_s"], "s")
     print_breakdown(console, "energy by component", stats["energy_breakdown_j"], "J")
-    console.print(f"rests on {len(stats['assumed'])} ASSUMED values:")
-    for group, names in grouped(stats["assumed"]).items():
-        console.print(f"  {group}: {' '.join(names)}", soft_wrap=True)
-    for note in stats["notes"]:
-        console.print(f"note: {note}", soft_wrap=True)
+    print_basis(console, stats)
     console.print(f"wrote {folder} in {stats['wall_s']:.1f} s   next: {again}", soft_wrap=True)
 
 
@@ -108,6 +104,15 @@ def grouped(names: list[str]) -> dict[str, list[str]]:
         head, _, tail = name.rpartition(".")
         groups.setdefault(head, []).append(tail)
     return groups
+
+
+def print_basis(console: Console, stats: dict[str, Any]) -> None:
+    """What the figures rest on: values without a found source, and notes."""
+    console.print(f"rests on {len(stats['assumed'])} ASSUMED values:")
+    for group, names in grouped(stats["assumed"]).items():
+        console.print(f"  {group + ': ' if group else ''}{' '.join(names)}", soft_wrap=True)
+    for note in stats["notes"]:
+        console.print(f"note: {note}", soft_wrap=True)
 
 
 def print_breakdown(console: Console, title: str, parts: dict[str, float], unit: str) -> None:

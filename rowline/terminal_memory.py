@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table
 
 from rowline.arch.yamltree import printable
-from rowline.terminal import percentages, plain_console, print_breakdown, si
+from rowline.terminal import percentages, plain_console, print_basis, print_breakdown, si
 
 
 def print_memory(stats: dict[str, Any], again: str) -> None:
@@ -33,6 +33,7 @@ def print_memory(stats: dict[str, Any], again: str) -> None:
     )
     console.print("commands  " + "   ".join(f"{name} {n}" for name, n in stats["commands"].items()))
     print_breakdown(console, "energy by part", stats["energy_breakdown_j"], "J")
+    print_basis(console, stats)
     console.print(f"judge: {_judged(stats['violations'])}   done in {stats['wall_s']:.1f} s   next: {again}", soft_wrap=True)
 
 

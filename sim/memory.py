@@ -51,8 +51,8 @@ class Channel:
         """
         variables = self.machine.variables
         variables[ml.V_POSITION] = 0
-        status = ml.LOG_FULL
-        while status == ml.LOG_FULL:
+        status = ml.PAUSED
+        while status in (ml.PAUSED, ml.LOG_FULL):
             status = run_controller(self.machine, requests, len(requests), more, self._log, _NOT_SERVED)
             if status == ml.STUCK:
                 raise MemoryStuck(f"the controller is stuck at tick {variables[ml.V_TICK]}")
@@ -63,16 +63,18 @@ class Channel:
             if self._logged and len(issued):
                 yield issued.copy()
         variables[ml.V_BASE] += len(requests)
-        if not more:
-            self._settle()
 
     def finish(self) -> Iterator[IssueLog]:
         """Serve what is left once the trace has ended; as :meth:`feed`."""
         return self.feed(np.empty(0, PLACED), more=False)
 
-    def _settle(self) -> None:
-        """Book what is still open or under way up to the end."""
-        m, end = self.machine, self.end_tick
+    def rest(self, end: int) -> None:
+        """Idle, refreshed, until the slowest channel is done at tick ``end``; what is open then is booked up to there."""
+        m = self.machine
+        if self.end_tick < end:
+            m.variables[ml.V_UNTIL] = end
+            for _ in self.finish():
+                pass
         for bank in np.flatnonzero(m.banks[ml.B_ROW] >= 0).tolist():
             m.variables[ml.V_OPEN_TICKS] += max(0, end - m.banks[ml.B_OPEN_SINCE, bank])
         per_power = m.ranks.shape[1] // m.power.shape[1]

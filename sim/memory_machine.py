@@ -122,6 +122,7 @@ def _config(device: DramDevice, controller: Controller, used: dict[int, str]) ->
     k[ml.K_PULL_IN] = controller.refresh_pull_in.value * units
     k[ml.K_POWER_DOWN] = ticks_of(device, controller.power_down)
     k[ml.K_SELF_REFRESH] = ticks_of(device, controller.self_refresh)
+    k[ml.K_RESTS] = k[ml.K_POWER_DOWN] > 0 or k[ml.K_SELF_REFRESH] > 0
 
     def data_end(command: Command, latency: str) -> int:
         return standard.ticks(command) - standard.ticks_per_clock + n[latency] + n["nBL"]

@@ -19,15 +19,18 @@ _KINDS = {"row_hits": ml.HIT, "row_misses": ml.MISS, "row_conflicts": ml.CONFLIC
 
 
 def summarise(device: DramDevice, channels: Sequence[Channel]) -> dict[str, Any]:
-    """The statistics of ``docs/cli.md`` (``rowline dram --json``), but for what only the caller knows.
+    """End the channels together, and give the statistics of ``docs/cli.md`` (``rowline dram --json``).
 
     Time runs from tick 0 to the end of the last data of the slowest channel. Bytes are those of column commands; the
     bandwidth's denominator is that time, the efficiency's the peak rate of all data buses.
     """
+    own_ends = [c.end_tick for c in channels]
+    end = max(own_ends)
+    for channel in channels:
+        channel.rest(end)
     standard, ticks_per_s = device.dram_standard, device.device_clock.freq_hz
     variables = np.sum([c.machine.variables for c in channels], axis=0).tolist()
     counts = np.sum([c.machine.counts for c in channels], axis=0)
-    end = max(c.end_tick for c in channels)
     columns = sum(
         n for n, c in zip(counts.tolist(), standard.commands, strict=True)
         if c.row in (RowEffect.ACCESS, RowEffect.ACCESS_CLOSE)
@@ -53,14 +56,14 @@ def summarise(device: DramDevice, channels: Sequence[Channel]) -> dict[str, Any]
         "read_latency_ns": _latency(channels, 1e9 / ticks_per_s),
         **_energy(device, channels, counts),
         "violations": _violations(channels),
-        "per_channel": [_channel(c, standard.ticks_per_clock) for c in channels],
+        "per_channel": [_channel(c, -(-own // standard.ticks_per_clock)) for c, own in zip(channels, own_ends, strict=True)],
     }
 
 
-def _channel(channel: Channel, ticks_per_clock: int) -> dict[str, int]:
+def _channel(channel: Channel, cycles: int) -> dict[str, int]:
     v = channel.machine.variables.tolist()
     return {
-        "cycles": -(-channel.end_tick // ticks_per_clock),
+        "cycles": cycles,
         "reads": v[ml.V_READS],
         "writes": v[ml.V_WRITES],
         **{name: v[ml.V_KIND + kind] for name, kind in _KINDS.items()},

@@ -56,8 +56,8 @@ D_NUMBER, D_COUNT, D_LAST, N_ROUND = 0, 1, 2, 5
 
 # state that is one number; the unpaid precharge is a whole finding
 (
-    X_INDEX, X_DONE, X_ASLEEP, X_REOPENING, X_OLDEST, X_UNPAID, X_FOUND, X_BROKEN, N_STATE
-) = range(9)  # fmt: skip
+    X_INDEX, X_DONE, X_ASLEEP, X_ALL_SLEPT, X_OWING, X_REOPENING, X_OLDEST, X_UNPAID, X_FOUND, X_BROKEN, N_STATE
+) = range(11)  # fmt: skip
 
 # a finding
 F_INDEX, F_RULE, F_EARLY, F_COMMAND, F_UNIT, F_CYCLE, F_WHO, F_TICK, F_FAULT, F_A, F_B, F_C, N_FINDING = range(13)

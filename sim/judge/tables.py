@@ -52,7 +52,7 @@ class State(NamedTuple):
     burst_count: Array
     rounds: Array  # by array: N_ROUND
     power: Array  # by unit: N_UNIT
-    due: Array  # by refresh unit: when it falls due, and from when on it may come
+    due: Array  # by refresh unit: when it falls due, from when on it may come, what was owed at the last SRE
     unpaid: Array  # N_FINDING
     worst: Array  # by rule: whether it is broken, and N_FINDING
     event: Array  # N_EVENT
@@ -192,7 +192,7 @@ def new_state(compiled: Compiled) -> State:
         burst_count=np.zeros(pseudos, np.int64),
         rounds=np.full((arrays, at.N_ROUND), at.NEVER, np.int64),
         power=np.zeros((geometry.banks, at.N_UNIT), np.int64),
-        due=np.zeros((units, 2), np.int64),
+        due=np.zeros((units, 3), np.int64),
         unpaid=np.zeros(at.N_FINDING, np.int64),
         worst=np.zeros((len(compiled.rules), 1 + at.N_FINDING), np.int64),
         event=np.zeros(at.N_EVENT, np.int64),

@@ -137,13 +137,19 @@ def record_debt(s, c, e, due, units, x, unpaid):
 
 @compiled
 def sleep_in_turns(s, c, e, units, x):
-    """Once all units have left self-refresh, the refreshes that fell due meanwhile are done."""
+    """Once all units have been in self-refresh and left it, the refreshes that fell due meanwhile are done."""
     unit = units[e[at.E_UNIT]]
     slept = unit[at.U_ASLEEP]
     unit[at.U_ASLEEP] = c[at.C_POWER] == at.POWER_SLEEP
+    if x[at.X_ASLEEP] == 0 and unit[at.U_ASLEEP]:
+        owing = max(0, e[at.E_CYCLE] // s[at.S_INTERVAL] - x[at.X_DONE])
+        x[at.X_OWING] = owing - owing % s[at.S_REFRESH_UNITS]
     x[at.X_ASLEEP] += unit[at.U_ASLEEP] - slept
-    if slept and not unit[at.U_ASLEEP] and x[at.X_ASLEEP] == 0:
-        x[at.X_DONE] = max(x[at.X_DONE], e[at.E_CYCLE] // s[at.S_INTERVAL])
+    if x[at.X_ASLEEP] == len(units) >> s[at.S_POWER_SHIFT]:
+        x[at.X_ALL_SLEPT] = 1
+    if slept and not unit[at.U_ASLEEP] and x[at.X_ASLEEP] == 0 and x[at.X_ALL_SLEPT]:
+        x[at.X_ALL_SLEPT] = 0
+        x[at.X_DONE] = max(x[at.X_DONE], e[at.E_CYCLE] // s[at.S_INTERVAL] - x[at.X_OWING])
 
 
 @compiled
@@ -152,9 +158,11 @@ def settle_units(s, c, e, due, x):
     first = e[at.E_UNIT] * c[at.C_COVERS]
     for unit in range(first, first + c[at.C_COVERS]):
         if c[at.C_POWER] == at.POWER_SLEEP:
+            if due[unit, 0] != at.FOREVER:
+                due[unit, 2] = max(0, (e[at.E_CYCLE] - due[unit, 0]) // s[at.S_INTERVAL] + 1)
             due[unit, 0], due[unit, 1] = at.FOREVER, e[at.E_CYCLE]
         elif c[at.C_POWER] == at.POWER_WAKE:
-            due[unit, 0], due[unit, 1] = e[at.E_CYCLE] + s[at.S_INTERVAL], e[at.E_CYCLE]
+            due[unit, 0], due[unit, 1] = e[at.E_CYCLE] + s[at.S_INTERVAL] * (1 - due[unit, 2]), e[at.E_CYCLE]
         elif due[unit, 0] != at.FOREVER:
             due[unit, 0] += s[at.S_INTERVAL]
             due[unit, 1] = due[unit, 0] - s[at.S_AHEAD] * s[at.S_INTERVAL]

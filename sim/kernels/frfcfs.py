@@ -33,15 +33,18 @@ def run_controller(m, requests, end, more, log, served):
         served: int64[requests of the whole trace, 3] to fill (kind, accepted, done), or length 0.
 
     Returns:
-        NEED_REQUESTS, DONE, LOG_FULL (call again with an emptied log), or STUCK (a bug).
+        NEED_REQUESTS, DONE, LOG_FULL (call again with an emptied log), PAUSED (call again), or STUCK (a bug).
     """
     v = m.variables
+    enough = v[ml.V_LOOKS] + ml.LOOKS
     while True:
         if v[ml.V_POSITION] >= end:
             if more:
                 return ml.NEED_REQUESTS
-            if queues.size(m, 0) + queues.size(m, 1) == 0:
+            if queues.size(m, 0) + queues.size(m, 1) == 0 and v[ml.V_TICK] >= v[ml.V_UNTIL]:
                 return ml.DONE
+        if v[ml.V_LOOKS] >= enough:
+            return ml.PAUSED
         if log.shape[0] > 0 and v[ml.V_LOGGED] + ml.LOG_ROOM > log.shape[0]:
             return ml.LOG_FULL
         tick = v[ml.V_TICK]
@@ -55,6 +58,8 @@ def run_controller(m, requests, end, more, log, served):
             continue
         if v[ml.V_POSITION] < end and requests[v[ml.V_POSITION]].arrive > tick:
             following = min(following, np.int64(requests[v[ml.V_POSITION]].arrive))
+        if v[ml.V_UNTIL] > tick:
+            following = min(following, v[ml.V_UNTIL])
         if following >= FOREVER:
             return ml.STUCK
         v[ml.V_TICK] = max(following, tick + 1)
@@ -123,7 +128,7 @@ def _issue_all(m, tick, wish, log, served):
         whether wishes or queues have changed, so that the next tick must be looked at; and when to look again if not.
     """
     busy, done, following = False, True, np.int64(0)
-    power = m.config[ml.K_POWER_DOWN] > 0 or m.config[ml.K_SELF_REFRESH] > 0
+    power = m.config[ml.K_RESTS] == 1
     shared_bus = m.scalars[at.S_BUS_KEY] > 0
     while done:
         done, following = False, wish[upkeep.W_LOOK]
@@ -168,15 +173,17 @@ def _best_request(m, tick, wish, following):
 @inlined
 def _consider(m, q, bank, tick, wish, oldest_only, best, best_rank):
     """Hold a bank's candidate against the best so far; move the bank's bound if it cannot go yet."""
-    bound = m.banks[ml.B_OWNER, bank] >= 0
+    bound = m.config[ml.K_FINISH] == 1 and m.banks[ml.B_OWNER, bank] >= 0
     if bound:
         q = m.banks[ml.B_OWNER, bank]
     elif m.lists[q, ml.L_COUNT, bank] == 0:
         m.banks[ml.B_BOUND, bank] = FOREVER
         return best, best_rank
-    elif wish[upkeep.W_URGENT] == m.banks[ml.B_UNIT, bank] or (oldest_only >= 0 and bank != oldest_only):
+    elif wish[upkeep.W_URGENT] >= 0 and wish[upkeep.W_URGENT] == m.banks[ml.B_UNIT, bank]:
         return best, best_rank
-    if m.power[ml.P_STATE, m.banks[ml.B_POWER, bank]] != ml.AWAKE:
+    elif oldest_only >= 0 and bank != oldest_only:
+        return best, best_rank
+    if m.config[ml.K_RESTS] == 1 and m.power[ml.P_STATE, m.banks[ml.B_POWER, bank]] != ml.AWAKE:
         return best, best_rank
     if m.banks[ml.B_COMMAND, bank] < 0:
         queues.find_candidate(m, q, bank)

@@ -33,7 +33,8 @@ K_BANK_QUEUE = 28  # places for each bank besides those of the common queue
 K_LOOK = 29  # requests of a bank, oldest first, that are looked at
 K_FINISH = 30  # 1: the request for which a row was opened is served in either mode
 K_TOGETHER = 31  # refreshes that fall due at once
-N_CONFIG = 32
+K_RESTS = 32  # 1: with power-down or self-refresh
+N_CONFIG = 33
 
 ORDER = 1 << 48  # more than any number of a request; what comes first has the lowest sum
 
@@ -57,7 +58,9 @@ V_LATENCY_SUM = 19  # of reads
 V_LATENCY_MAX = 20
 V_OPEN_TICKS = 21  # over all banks, of intervals that ended
 V_LOOKS = 22  # ticks looked at
-N_VARS = 23
+V_ALL_SLEPT = 23  # 1: every power unit is, or was, in self-refresh since the last of them woke up
+V_UNTIL = 24  # tick up to which the channel goes on, refreshing, once the trace has ended
+N_VARS = 25
 
 # fields of a bank
 B_ROW = 0  # -1: closed
@@ -145,4 +148,6 @@ NEED_REQUESTS = 0
 DONE = 1
 LOG_FULL = 2
 STUCK = 3
+PAUSED = 4  # enough for one call; so that a person can interrupt
+LOOKS = 1 << 20  # ticks looked at in one call
 LOG_ROOM = 16  # rows of the log that one tick may need

@@ -31,7 +31,7 @@ def wishes(m, tick):
     look = (tick // interval + 1) * interval
     urgent = v[ml.V_ASLEEP] == 0 and owed >= m.config[ml.K_URGENT]
     sleep = np.int64(0)
-    if m.config[ml.K_SELF_REFRESH] > 0 and empty and not urgent:
+    if m.config[ml.K_SELF_REFRESH] > 0 and empty and not urgent and (owed < 1 or v[ml.V_ASLEEP] > 0):
         begin = v[ml.V_LAST_COLUMN] + m.config[ml.K_SELF_REFRESH]
         sleep = np.int64(tick >= begin)
         if tick < begin:
@@ -186,7 +186,8 @@ def _wake(m, command, p, tick, key, log):
     _issue(m, command, p, -1, -1, tick, key, log)
     if m.power[ml.P_STATE, p] == ml.ASLEEP:
         m.variables[ml.V_ASLEEP] -= 1
-        if m.variables[ml.V_ASLEEP] == 0:
+        if m.variables[ml.V_ASLEEP] == 0 and m.variables[ml.V_ALL_SLEPT] == 1:
+            m.variables[ml.V_ALL_SLEPT] = 0
             refreshed = tick // m.scalars[at.S_REFRESH_INTERVAL]
             m.variables[ml.V_REFRESHED] = max(m.variables[ml.V_REFRESHED], refreshed)
     set_power(m, p, ml.AWAKE, tick)
@@ -255,4 +256,6 @@ def _fall_asleep(m, p, tick, following, log):
         _issue(m, command, p, -1, -1, tick, key, log)
         set_power(m, p, ml.ASLEEP, tick)
         m.variables[ml.V_ASLEEP] += 1
+        if m.variables[ml.V_ASLEEP] == m.power.shape[1]:
+            m.variables[ml.V_ALL_SLEPT] = 1
     return True, tick + 1

@@ -4,9 +4,11 @@ The interval is the device's own: one refresh of the channel every whole number 
 down), where a unit is what one refresh command addresses: a rank, a bank, ... Two schedules are known:
 
 - :class:`Turns`, that of our own engine: number k (from 0) falls due at ``(k + 1) * interval`` and goes to unit k mod units.
-  Once all of a channel has left self-refresh, the numbers that fell due meanwhile count as done.
+  Once a channel that was in self-refresh as a whole has left it, the numbers that fell due meanwhile count as done.
 - :class:`Units`, for logs of others: each unit is due once in as many intervals as there are units, at a phase that is its
-  own affair, for which one more round is allowed. Self-refresh settles what its banks owe.
+  own affair, for which one more round is allowed. Nothing falls due in self-refresh.
+
+What was owed when self-refresh began is owed when it ends.
 """
 
 from collections.abc import Iterator
@@ -49,7 +51,9 @@ class Turns:
         self.most = device.refresh.postpone_limit.value * self.units
         self.ahead = device.refresh.pull_in_limit.value * self.units
         self.done = 0
+        self.power_units = times.geometry.units(times.family.traits["SRE"].span) if "SRE" in times.family.traits else 1
         self.asleep: set[int] = set()
+        self.all_slept, self.owing = False, 0
 
     def opens(self, event: Event) -> int:
         """See :class:`Schedule`."""
@@ -69,11 +73,16 @@ class Turns:
         """See :class:`Schedule`."""
         self.done += event.name == self.command
         if event.trait.power == Power.SLEEP:
+            if not self.asleep:
+                owed = max(0, event.cycle // self.interval - self.done)
+                self.owing = owed - owed % self.units  # whole rounds: units may fall due together or in turn
             self.asleep.add(event.unit)
+            self.all_slept = self.all_slept or len(self.asleep) == self.power_units
         elif event.trait.power == Power.WAKE and event.unit in self.asleep:
             self.asleep.remove(event.unit)
-            if not self.asleep:
-                self.done = max(self.done, event.cycle // self.interval)
+            if not self.asleep and self.all_slept:
+                self.all_slept = False
+                self.done = max(self.done, event.cycle // self.interval - self.owing)
 
 
 class Units:
@@ -88,6 +97,7 @@ class Units:
         self.ahead = (device.refresh.pull_in_limit.value + 1) * self.interval
         self.due = {unit: self.interval for unit in range(units)}  # none in self-refresh
         self.start = {unit: self.interval - self.ahead for unit in self.due}
+        self.owing = dict.fromkeys(self.due, 0)  # when self-refresh began
 
     def opens(self, event: Event) -> int:
         """See :class:`Schedule`."""
@@ -115,10 +125,11 @@ class Units:
 
     def _settle(self, event: Event, unit: int) -> None:
         if event.trait.power == Power.SLEEP:
-            self.due.pop(unit, None)
+            if unit in self.due:
+                self.owing[unit] = max(0, (event.cycle - self.due.pop(unit)) // self.interval + 1)
             self.start[unit] = event.cycle
         elif event.trait.power == Power.WAKE:
-            self.due[unit] = event.cycle + self.interval
+            self.due[unit] = event.cycle + self.interval * (1 - self.owing[unit])
             self.start[unit] = event.cycle
         elif unit in self.due:
             self.due[unit] += self.interval

@@ -128,6 +128,7 @@ class Upkeep:
         self.rows, self.device, self.controller = rows, rows.device, controller
         self.down: set[int] = set()
         self.asleep: set[int] = set()
+        self.all_slept = False
         self.last_command = dict.fromkeys(self.units, 0)
         self.last_column = 0
 
@@ -202,7 +203,8 @@ class Upkeep:
     def _sleep(self, tick: int, queued: list[Queued], urgent: bool) -> bool:
         """Whether the channel goes to sleep."""
         patience = self.ticks(self.controller.self_refresh)
-        return patience > 0 and not queued and not urgent and tick >= self.last_column + patience
+        paid = self._owed(tick) < 1 or bool(self.asleep)
+        return patience > 0 and not queued and not urgent and paid and tick >= self.last_column + patience
 
     def _idle(self, unit: int, tick: int) -> bool:
         """Whether the last command to a unit is so long ago that it may power down."""
@@ -261,9 +263,11 @@ class Upkeep:
                 self.down.remove(request.unit)
             case "SRE":
                 self.asleep.add(request.unit)
+                self.all_slept = self.all_slept or len(self.asleep) == len(self.units)
             case "SRX":
                 self.asleep.remove(request.unit)
-                if not self.asleep:
+                if not self.asleep and self.all_slept:
+                    self.all_slept = False
                     self.rows.refreshes = max(self.rows.refreshes, tick // self.device.refresh_interval)
             case _:
                 pass

@@ -71,7 +71,8 @@ def test_presets(name: str) -> None:
 # capacity of a channel in Gib, bandwidth of its pseudo-channels together in Gb/s, pseudo-channels, stack IDs
 SIZES = {
     "hbm2-2000": (16, 256.0, 1), "hbm2-2000-8gb": (8, 256.0, 1), "hbm2-1600": (8, 204.8, 1), "hbm2-2400": (8, 307.2, 1),
-    "hbm2e-3200": (16, 409.6, 2), "hbm2e-3600": (16, 460.8, 2), "hbm3-5200": (8, 332.8, 2), "hbm3-6400": (8, 409.6, 2),
+    "hbm2e-3200": (16, 409.6, 2), "hbm2e-3200-4h": (8, 409.6, 1),
+    "hbm2e-3600": (16, 460.8, 2), "hbm3-5200": (8, 332.8, 2), "hbm3-6400": (8, 409.6, 2),
     "hbm3-6400-4h": (4, 409.6, 1), "hbm3-6400-16h": (16, 409.6, 4), "hbm2-pim": (2, 256.0, 1), "hbm3-attacc": (8, 332.8, 2),
     "hbm3-attacc-npc": (8, 332.8, 2),
 }  # fmt: skip

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 from rowline.arch.device import DramDevice, RefreshMode
+from rowline.arch.loader import load_device
 from rowline.arch.units import Clock
 from rowline.arch.values import Duration, Frequency
 from rowline.sim.judge import Judge
@@ -15,7 +16,7 @@ from rowline.sim.judge.kernel import judge
 from rowline.sim.judge.tables import Compiled, Tables, compile_judge, new_state
 from rowline.sim.reference.checker import check
 from rowline.sim.reference.traits import Span
-from rowline.traces.commands import IssueLog
+from rowline.traces.commands import ISSUED, IssueLog
 
 from ..conformance.devices import device
 from ..conformance.kernel import run_kernel
@@ -276,3 +277,23 @@ def test_speed(name: str) -> None:
     rate = len(long) / (time.perf_counter() - begin)
     print(f"{name}: {rate / 1e6:.1f} M commands/s")
     assert rate > 2e6  # on a machine that does other things, too
+
+
+@pytest.mark.parametrize("order", [True, False])
+def test_self_refresh_forgives_nothing_that_was_owed(order: bool) -> None:
+    """Eight refreshes are postponed when self-refresh begins, and still are when it ends: a ninth may not come due."""
+    dev = load_device("ddr4-2400")
+    index, interval, n = dev.dram_standard.index, dev.refresh_interval, dev.params
+    begin = 8 * interval + 10
+    end = begin + 20 * interval
+    act = end + n["nXS"]
+    spare = 2 * interval if not order else 0  # of others' logs the phase is not known
+    rows = [
+        (begin, "SRE", -1), (end, "SRX", -1), (act, "ACT", 3), (act + 100, "RD", 3), (end + interval + spare + 5, "RD", 3),
+    ]  # fmt: skip
+    log = np.array([(cycle, index[name], 0, row, -1, -1) for cycle, name, row in rows], ISSUED)
+    found = check(dev, log, order=order)
+    assert [(v.index, v.rule) for v in found] == [(4, "refresh-debt")]
+    compiled = judged(dev, log, [], order=order).violations
+    assert [(v.index, v.rule, v.text) for v in compiled] == [(v.index, v.rule, v.text) for v in found]
+    assert check(dev, log[:4], order=order) == []
