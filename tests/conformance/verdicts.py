@@ -4,21 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
-from rowline.arch.device import DramDevice, RefreshMode
+from rowline.arch.device import DramDevice
 from rowline.arch.spec import Command, Level, RowEffect, TimingRule
 from rowline.traces.commands import ISSUED, IssueLog
 
 from .builder import ACCESSES
-from .devices import CASES
-
-LOGS = [
-    pytest.param(name, mode, marks=pytest.mark.skip(reason="the engine does not come to an end on some of these streams"))
-    if name.startswith("hbm3-attacc") and mode == RefreshMode.PER_BANK
-    else (name, mode)
-    for name, mode in CASES
-]
-"""The devices and refresh modes of which there are random logs."""
 
 FAR = 20_000
 """Ticks that separate what prepares the banks from the pair in question: longer than any rule."""

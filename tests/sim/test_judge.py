@@ -18,10 +18,10 @@ from rowline.sim.reference.checker import check
 from rowline.sim.reference.traits import Span
 from rowline.traces.commands import ISSUED, IssueLog
 
-from ..conformance.devices import device
+from ..conformance.devices import CASES, device
 from ..conformance.kernel import run_kernel
 from ..conformance.streams import random_stream
-from ..conformance.verdicts import LOGS, close_pairs, written
+from ..conformance.verdicts import close_pairs, written
 
 COMMANDS = 120
 
@@ -66,7 +66,7 @@ def judged(dev: DramDevice, log: IssueLog, cuts: list[int], **how: bool) -> Judg
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("name", "mode"), LOGS)
+@pytest.mark.parametrize(("name", "mode"), CASES)
 def test_same_verdicts_as_the_checker(name: str, mode: RefreshMode, seed: int) -> None:
     """However the log is spoiled and cut: same rows, rules, times and words."""
     dev, rng = device(name, mode), np.random.default_rng(seed)
