@@ -147,6 +147,16 @@ def test_refreshes_are_counted_and_never_owed_beyond_the_limit() -> None:
             assert [violation.text for violation in check(device, answer.log[:3000])] == []
 
 
+@pytest.mark.parametrize("name", ["ddr4-2400", "hbm2-2000"])
+def test_without_postponement_there_is_a_refresh_an_interval(name: str) -> None:
+    device = device_of(name, RefreshMode.ALL_BANK)
+    requests = random_requests(device, 6, "random", "dense", 20_000)
+    answer, machine = run_fast(device, load_controller(sets=["refresh_postpone=0"]), requests)
+    issued = int(machine.counts[device.dram_standard.index["REFab"]])
+    assert abs(issued - int(answer.log["cycle"][-1]) // device.refresh_interval) <= 1
+    assert issued > 10
+
+
 def test_what_a_device_cannot_do_is_refused() -> None:
     device = load_device("ddr4-2400")
     for sets, problem in (
