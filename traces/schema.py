@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 INT64: Final[Any] = pa.int64()
+FLOAT64: Final[Any] = pa.float64()
 BOOL: Final[Any] = pa.bool_()
 STRING: Final[Any] = pa.string()
 STRINGS: Final[Any] = pa.list_(pa.string())
