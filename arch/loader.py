@@ -1,4 +1,4 @@
-"""YAML and ``--set key=value`` -> :class:`System` or :class:`DramDevice`, with errors that name file, line and key.
+"""YAML and ``--set key=value`` -> a specification (a :class:`System`, a :class:`GpuSpec`, ...); errors name file, line and key.
 
 ``extends: folder/preset`` (or a path that ends in .yaml, relative to the file) pulls in another file below the keys of
 the mapping it stands in; it may stand in nested mappings too. A scalar over a sourced value replaces value and source.
@@ -14,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from .controller import Controller
 from .device import DramDevice
+from .gpu import GpuSpec
+from .stack import StackSpec
 from .standards import STANDARDS
 from .system import System
 from .values import Duration, Sourced
@@ -25,7 +27,7 @@ SpecT = TypeVar("SpecT", bound=BaseModel)
 
 
 def list_presets(folder: str) -> list[str]:
-    """Names of the presets of one folder (``dram``, ``pim``, ``host``, ``system``)."""
+    """Names of the presets of one folder (``dram``, ``pim``, ``host``, ``system``, ``gpu``, ``stack``)."""
     return sorted(p.stem for p in (PRESETS / folder).glob("*.yaml"))
 
 
@@ -70,6 +72,34 @@ def load_device(name: str, sets: Iterable[str] = ()) -> DramDevice:
     return _load_device(name, tuple(sets))
 
 
+def list_gpus() -> list[str]:
+    """Names of the GPUs that have a preset."""
+    return list_presets("gpu")
+
+
+def load_gpu(name: str, sets: Iterable[str] = ()) -> GpuSpec:
+    """Load a GPU: a preset of ``presets/gpu`` or a YAML file, with overrides.
+
+    Raises:
+        ConfigError: as :func:`load_system`.
+    """
+    return _load_gpu(name, tuple(sets))
+
+
+def list_stacks() -> list[str]:
+    """Names of the software stacks that have a preset."""
+    return list_presets("stack")
+
+
+def load_stack(name: str, sets: Iterable[str] = ()) -> StackSpec:
+    """Load a software stack: a preset of ``presets/stack`` or a YAML file, with overrides.
+
+    Raises:
+        ConfigError: as :func:`load_system`.
+    """
+    return _load_stack(name, tuple(sets))
+
+
 def load_controller(file: Path | None = None, sets: Iterable[str] = ()) -> Controller:
     """A memory controller: the default, or that of a YAML file, with overrides.
 
@@ -84,6 +114,25 @@ def load_controller(file: Path | None = None, sets: Iterable[str] = ()) -> Contr
 def _load_device(name: str, sets: tuple[str, ...]) -> DramDevice:
     path = _resolve(name, "device", ("dram", "pim"))
     return build(DramDevice, apply_sets(expand(read_yaml(path)), sets))
+
+
+@lru_cache(maxsize=64)
+def _load_gpu(name: str, sets: tuple[str, ...]) -> GpuSpec:
+    path = _resolve(name, "GPU", ("gpu",))
+    root = apply_sets(expand(read_yaml(path)), sets)
+    gpu = build(GpuSpec, root)
+    try:
+        load_device(gpu.dram.device)
+    except ConfigError as error:
+        place = _descend(root, GpuSpec, ["dram", "device"])[2]
+        raise ConfigError([f"{place}  dram.device: {problem}" for problem in error.problems]) from None
+    return gpu
+
+
+@lru_cache(maxsize=64)
+def _load_stack(name: str, sets: tuple[str, ...]) -> StackSpec:
+    path = _resolve(name, "stack", ("stack",))
+    return build(StackSpec, apply_sets(expand(read_yaml(path)), sets))
 
 
 def _resolve(name: str, kind: str, folders: tuple[str, ...]) -> Path:

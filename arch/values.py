@@ -101,6 +101,24 @@ class PinRate(Sourced):
     dimension, low, high = "rate", 10**6, 10**12
 
 
+class Bandwidth(Sourced):
+    """Value in bytes per second; GB is 10^9."""
+
+    dimension, low, high = "bandwidth", 10**6, 10**15
+
+
+class OpRate(Sourced):
+    """Arithmetic throughput; value in operations per second, two for a multiply-add."""
+
+    dimension, low, high = "op_rate", 10**9, 10**17
+
+
+class Energy(Sourced):
+    """Value in fJ."""
+
+    dimension, low, high = "energy", 0, 10**15
+
+
 class EnergyPerBit(Sourced):
     """Value in fJ per bit."""
 

@@ -9,12 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rowline.arch.device import DramDevice
+from rowline.arch.gpu import GpuSpec
 from rowline.arch.loader import PRESETS, apply_sets, build, expand, list_presets, load_system
+from rowline.arch.stack import StackSpec
 from rowline.arch.system import HostAsic, System
 from rowline.arch.values import SourceKind, Spec
 from rowline.arch.yamltree import MAX_BYTES, ConfigError, Node, parse_yaml, printable, read_yaml
 
-FOLDERS: dict[str, type[Spec]] = {"dram": DramDevice, "pim": DramDevice, "host": HostAsic, "system": System}
+FOLDERS: dict[str, type[Spec]] = {
+    "dram": DramDevice, "pim": DramDevice, "host": HostAsic, "system": System, "gpu": GpuSpec, "stack": StackSpec,
+}  # fmt: skip
 PRESET_FILES = [(folder, name) for folder in FOLDERS for name in list_presets(folder)]
 TREE = expand(read_yaml(PRESETS / "system" / "aim.yaml"))
 AIM = build(System, TREE)

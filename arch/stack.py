@@ -1,0 +1,192 @@
+"""A software stack: everything about a kernel that belongs to a library and not to the chip.
+
+Menus list what a library can choose from; a menu or a list of choices carries one source for all that is in it.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from .gpu import DTYPE_BYTES, Architecture
+from .values import Count, Duration, Flag, Size, Sourced, SourceKind, Spec, sourced_values
+
+
+class Tile(Spec):
+    """One GEMM kernel: the block of the output that a CTA computes, and how it walks along k. Lengths are elements."""
+
+    m: int = Field(gt=0, le=1024)
+    n: int = Field(gt=0, le=1024)
+    k: int = Field(gt=0, le=1024, description="depth of one step of the copy pipeline")
+    stages: int = Field(gt=0, le=16, description="steps that the pipeline holds")
+    warps: int = Field(gt=0, le=32)
+    ctas_per_cluster: int = Field(default=1, gt=0, le=16)
+
+    def shared_bytes(self, element_bytes: int) -> int:
+        """Shared memory of the operand pipeline."""
+        return (self.m + self.n) * self.k * self.stages * element_bytes
+
+
+class TileMenu(Spec):
+    """The GEMM kernels of a library for some types."""
+
+    kind: SourceKind
+    ref: str
+    dtypes: tuple[str, ...]
+    tiles: tuple[Tile, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        for dtype in self.dtypes:
+            if dtype not in DTYPE_BYTES:
+                raise ValueError(f'dtypes: unknown type "{dtype}"; known: {", ".join(DTYPE_BYTES)}')
+        if len(set(self.tiles)) != len(self.tiles):
+            raise ValueError("tiles: a tile stands there twice")
+        return self
+
+
+class Choices(Spec):
+    """Whole numbers that a library chooses from."""
+
+    kind: SourceKind
+    ref: str
+    values: tuple[int, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if list(self.values) != sorted(set(self.values)) or self.values[0] < 1:
+            raise ValueError("values: needs ascending whole numbers from 1 on")
+        return self
+
+
+class GemmPolicy(Spec):
+    """How a library multiplies matrices."""
+
+    menus: dict[str, TileMenu]
+    split_k: Choices = Field(description="parts into which k may be cut")
+    stream_k: Flag = Field(description="tiles may be cut along k so that all SMs end together")
+    persistent: Flag = Field(description="one CTA an SM walks over several tiles")
+    overlap_epilogue: Flag = Field(description="the next tile begins while the last one is written")
+
+    @model_validator(mode="after")
+    def _one_menu_a_type(self) -> Self:
+        seen: dict[str, str] = {}
+        for name, menu in self.menus.items():
+            for dtype in menu.dtypes:
+                if dtype in seen:
+                    raise ValueError(f"menus.{name}: {dtype} is in {seen[dtype]} already")
+                seen[dtype] = name
+        return self
+
+    def menu(self, dtype: str) -> TileMenu:
+        """The kernels for a type.
+
+        Raises:
+            KeyError: the stack has none.
+        """
+        for menu in self.menus.values():
+            if dtype in menu.dtypes:
+                return menu
+        raise KeyError(dtype)
+
+
+class AttentionGeneration(StrEnum):
+    """Which FlashAttention the kernels are."""
+
+    FA2 = "fa2"
+    FA3 = "fa3"
+
+
+class AttentionTile(Spec):
+    """Block of queries and of keys that one CTA works on, up to a head size."""
+
+    head_dim: int = Field(gt=0, le=1024, description="for heads up to this size")
+    queries: int = Field(gt=0, le=1024)
+    keys: int = Field(gt=0, le=1024)
+    warps: int = Field(gt=0, le=32)
+    stages: int = Field(gt=0, le=16)
+
+
+class AttentionTiles(Spec):
+    """Tiles by head size, ascending."""
+
+    kind: SourceKind
+    ref: str
+    tiles: tuple[AttentionTile, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        sizes = [tile.head_dim for tile in self.tiles]
+        if sizes != sorted(set(sizes)):
+            raise ValueError("tiles: head_dim must ascend")
+        return self
+
+    def tile(self, head_dim: int) -> AttentionTile:
+        """The tile for heads of ``head_dim`` elements.
+
+        Raises:
+            KeyError: no tile is large enough.
+        """
+        for tile in self.tiles:
+            if head_dim <= tile.head_dim:
+                return tile
+        raise KeyError(head_dim)
+
+
+class SplitKv(StrEnum):
+    """When decode attention cuts the keys of a head into parts."""
+
+    NEVER = "never"
+    FILL_SMS = "fill_sms"  # so many parts that all SMs have work
+
+
+class AttentionPolicy(Spec):
+    """How a library computes attention."""
+
+    generation: AttentionGeneration
+    causal: AttentionTiles
+    full: AttentionTiles = Field(description="not causal")
+    decode: AttentionTiles
+    split_kv: SplitKv
+    max_splits: Count
+    separate_kv_write: Flag = Field(description="the new keys and values are written by a kernel of their own")
+    pack_gqa: Flag = Field(description="query heads that share keys are rows of one tile")
+
+
+class RowwisePolicy(Spec):
+    """Row-wise and elementwise kernels."""
+
+    threads: Count = Field(description="threads of a CTA")
+    vector: Size = Field(description="bytes that a thread loads at once")
+
+
+class FixedCosts(Spec):
+    """Times that each kernel or pass costs beside its work; None: nothing known."""
+
+    launch: Duration | None = Field(default=None, description="from the end of one kernel to the first work of the next")
+    split_k_pass: Duration | None = Field(default=None, description="adding up the parts of a split k")
+    attention_combine: Duration | None = Field(default=None, description="adding up the parts of split keys")
+
+
+class StackSpec(Spec):
+    """The libraries that ran a kernel."""
+
+    name: str
+    description: str
+    architectures: tuple[Architecture, ...] = Field(min_length=1)
+    frameworks: tuple[str, ...] = Field(description="names and versions in logs that this stack stands for")
+    generic: bool = Field(default=False, description="stands in for unknown frameworks on its architectures")
+    gemm: GemmPolicy
+    attention: AttentionPolicy | None = None
+    rowwise: RowwisePolicy
+    fixed: FixedCosts = Field(default_factory=FixedCosts)
+
+    def sourced(self) -> dict[str, Sourced | TileMenu | Choices | AttentionTiles]:
+        """Every number, menu and list with a source, by its dotted name (``gemm.stream_k``)."""
+        found: dict[str, Sourced | TileMenu | Choices | AttentionTiles] = {**sourced_values(self)}
+        found |= {f"gemm.menus.{name}": menu for name, menu in self.gemm.menus.items()}
+        found["gemm.split_k"] = self.gemm.split_k
+        if self.attention is not None:
+            for name in ("causal", "full", "decode"):
+                found[f"attention.{name}"] = getattr(self.attention, name)
+        return found
