@@ -2,14 +2,17 @@
 
 A granule is a number from 0 on (an address divided by the granule size: a sector of 32 bytes, or a tile of some KiB).
 
-**Set**: with ``block, place = divmod(granule, sets)``, set ``(place + turn(block)) mod sets``, where turn(block) scales the
-upper 32 bits of block x 0x9E3779B97F4A7C15 (modulo 2^64) to the sets (times sets, shifted right by 32). So any ``sets``
-granules from a multiple of ``sets`` on fill every set once, as under the exclusive-or hashes of real caches, for any number of
-sets; and strides of a multiple of ``sets`` spread.
+**Set**: with ``block, place = divmod(granule, sets)``, set ``(place + scatter(block, sets)) mod sets``. So any ``sets`` granules
+from a multiple of ``sets`` on fill every set once, as under the exclusive-or hashes of real caches, but for any number of sets;
+and strides of a multiple of ``sets`` spread as if drawn.
 
 **Replacement**: each set keeps its ways in order of last use. A way never used is taken first; else the victim is that at a
 position of the order: the last (LRU), a drawn one (RANDOM), or a drawn one that is not the most recently used (NOT_RECENT).
-Draw number i is a mix of i (two multiplications and exclusive-or shifts), so a run can be repeated.
+Draw number i (from 1) below n is ``scatter(i, n)``, so a run can be repeated.
+
+``scatter(x, n)`` is the upper half of a 64-bit word, scaled to n (times n, shifted right by 32). The word is x times
+0x9E3779B97F4A7C15, exclusive-ored with itself shifted right by 29, times 0xBF58476D1CE4E5B9, the same with 32, times
+0x94D049BB133111EB (multipliers of SplitMix64; Steele, Lea and Flood, OOPSLA 2014).
 
 Reads and writes allocate alike; whether a miss fetches, and when, is the caller's affair, as are all counts. The slow twin is
 ``sim/reference/cache.py``.
@@ -31,8 +34,8 @@ MAX_GRANULE = 2**62 - 1
 S_SETS, S_WAYS, S_POLICY, S_DRAWS, N_STATE = range(5)
 
 _FIRST_ORDER = 0xFEDCBA9876543210
-_TURN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_MULTIPLY_1, _MULTIPLY_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
+_MULTIPLY_3 = np.uint64(0x94D049BB133111EB)
 _ONES, _TOPS, _NIBBLE = np.uint64(0x1111111111111111), np.uint64(0x8888888888888888), np.uint64(15)
 _1, _3, _4, _29, _32 = (np.uint64(n) for n in (1, 3, 4, 29, 32))
 
@@ -89,12 +92,20 @@ def held_bytes(cache: Cache, granule_bytes: int) -> int:
 
 
 @inlined
+def scatter(number, below):
+    """A hash of a number (uint64), from 0 to ``below`` - 1 (uint64, under 2^32)."""
+    word = number * _MULTIPLY_1
+    word = (word ^ (word >> _29)) * _MULTIPLY_2
+    word = (word ^ (word >> _32)) * _MULTIPLY_3
+    return ((word >> _32) * below) >> _32
+
+
+@inlined
 def set_of(state, granule):
     """Set of a granule."""
     sets = np.uint64(state[S_SETS])
     block = np.uint64(granule) // sets
-    turn = (((block * _TURN) >> _32) * sets) >> _32
-    place = np.uint64(granule) - block * sets + turn
+    place = np.uint64(granule) - block * sets + scatter(block, sets)
     return np.int64(place - sets if place >= sets else place)
 
 
@@ -124,10 +135,7 @@ def use(order, index, way):
 def draw(state, below):
     """The next drawn number from 0 to ``below`` - 1."""
     state[S_DRAWS] += 1
-    mixed = np.uint64(state[S_DRAWS]) * _TURN
-    mixed = (mixed ^ (mixed >> _29)) * _MIX_1
-    mixed = (mixed ^ (mixed >> _32)) * _MIX_2
-    return np.int64(((mixed >> _32) * np.uint64(below)) >> _32)
+    return np.int64(scatter(np.uint64(state[S_DRAWS]), np.uint64(below)))
 
 
 @inlined
