@@ -77,7 +77,7 @@ def select(columns: Columns, choice: Choice, sheets: Sheets) -> Selection:
     """Rows to compare, and why others are not.
 
     Args:
-        columns: columns of a KernelLog, n rows.
+        columns: columns of a KernelLog, n rows; ``latency_us`` above 0.
         choice: the options.
         sheets: datasheet of each board in the log; None where there is no specification.
     """
@@ -144,6 +144,4 @@ def _reasons(columns: Columns, texts: dict[str, Codes], sheets: Sheets) -> tuple
     types = np.array(dtypes[1], dtype=object)[dtypes[0]]
     compute_us, memory_us = limits_us(flops, size_bytes, types, [sheets[name] for name in names])
     note(np.isnan(compute_us), "no peak rate for " + types + " on " + names)
-    measured = np.asarray(columns["latency_us"], dtype=float)
-    note(~(np.isfinite(measured) & (measured > 0)), "no measured time")
     return reasons, compute_us, memory_us
