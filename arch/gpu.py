@@ -119,7 +119,6 @@ class MicroBenchmarks(Spec):
     dram_latency: Duration | None = None
     graph_launch: Duration | None = Field(default=None, description="time of each of many small kernels in a CUDA graph")
     stream_launch: Duration | None = Field(default=None, description="time of each of many small kernels launched in a row")
-    eager_launch: Duration | None = Field(default=None, description="floor of one framework operation timed by itself")
 
 
 class GpuEnergy(Spec):

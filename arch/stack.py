@@ -166,6 +166,9 @@ class FixedCosts(Spec):
     launch: Duration | None = Field(default=None, description="from the end of one kernel to the first work of the next")
     split_k_pass: Duration | None = Field(default=None, description="adding up the parts of a split k")
     attention_combine: Duration | None = Field(default=None, description="adding up the parts of split keys")
+    eager: dict[str, Duration] = Field(
+        default_factory=dict, description="by operation: host time of one that is launched and timed by itself"
+    )
 
 
 class StackSpec(Spec):
