@@ -1,0 +1,196 @@
+"""Matrix products: the menu of a library, its choice, and the choice simulated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels import gpu_gemm as gg
+from ..kernels import gpu_layout as gl
+from .engine import Grid, GridResult, KernelRun, Resident, simulate, ticks
+from .kernels import Gemm
+from .loop import Loop, Residency, residency
+from .machine import Chip, Costs
+
+SWIZZLE = 8
+"""Tiles along m that a group of CTAs covers before it moves along n."""
+EVENTS = 4000
+"""Events up to which a launch is simulated step by step; beyond, steps are taken in chunks (see :func:`_chunk`)."""
+LOOK = 3
+"""Kernels of the menu that are simulated: those that the estimate ranks first."""
+_ORIGIN_B, _ORIGIN_OUT, _ORIGIN_OLD = 1 << 40, 1 << 41, 1 << 42
+
+
+class TileKernel(NamedTuple):
+    """One kernel of a menu. Lengths in elements; cluster: CTAs that share an operand's reads; overlap as in gpu_layout."""
+
+    m: int
+    n: int
+    k: int
+    stages: int
+    slots: int
+    cluster: int
+    overlap: int
+
+
+@dataclass(frozen=True)
+class Menu:
+    """The kernels and splits of k that a library chooses from."""
+
+    kernels: tuple[TileKernel, ...]
+    splits: tuple[int, ...]
+
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return np.array(self.kernels, np.int64), np.array(self.splits, np.int64)
+
+
+def _up(whole: int, part: int) -> int:
+    """Parts that cover a whole."""
+    return -(-whole // part)
+
+
+def run_gemm(gemm: Gemm, chip: Chip, costs: Costs, menu: Menu, loop: Loop, look: int = LOOK, events: int = EVENTS) -> KernelRun:
+    """The fastest of the kernels that the library's estimate ranks first."""
+    weights, inputs, outputs = (
+        gemm.batch * x
+        for x in (gemm.n * gemm.k * gemm.b_bytes, gemm.m * gemm.k * gemm.a_bytes, gemm.m * gemm.n * gemm.out_bytes)
+    )
+    found = residency(loop, weights, inputs, outputs, chip.l2_usable_bytes)
+    ranked = rank(gemm, chip, costs, menu, found)
+    best: KernelRun | None = None
+    for kernel, splits, estimate in ranked[:look]:
+        if best is not None and estimate > 1.25 * ranked[0][2]:
+            break
+        run = run_kernel(gemm, chip, costs, kernel, splits, found, events)
+        if best is None or run.us < best.us:
+            best = run
+    assert best is not None
+    return best
+
+
+def rank(gemm: Gemm, chip: Chip, costs: Costs, menu: Menu, found: Residency) -> list[tuple[TileKernel, int, float]]:
+    """Kernels with splits of k by estimated cycles, the best first; only the first few dozens."""
+    kernels, splits = menu.arrays()
+    e = np.zeros(gg.N_ESTIMATE)
+    e[gg.E_SMS], e[gg.E_MACS], e[gg.E_STEP] = chip.sms, chip.macs(gemm.dtype), costs.step
+    e[gg.E_PORT], e[gg.E_L2], e[gg.E_L2_LATENCY] = chip.port_bytes, chip.l2_bytes, chip.l2_latency
+    e[gg.E_DRAM_READ], e[gg.E_DRAM_WRITE] = chip.dram_read_hz / chip.clock_hz, chip.dram_write_hz / chip.clock_hz
+    e[gg.E_DRAM_LATENCY], e[gg.E_EPILOGUE], e[gg.E_EPILOGUE_RATE] = chip.dram_latency, costs.epilogue, costs.epilogue_bytes
+    e[gg.E_CTA_LAUNCH], e[gg.E_SPLIT] = costs.cta_launch, costs.split_us * 1e-6 * chip.clock_hz
+    e[gg.E_A_BYTES], e[gg.E_B_BYTES], e[gg.E_OUT_BYTES] = gemm.a_bytes, gemm.b_bytes, gemm.out_bytes
+    e[gg.E_A_MISS], e[gg.E_B_MISS], e[gg.E_OUT_MISS] = 1 - found.inputs, 1 - found.weights, 1 - found.outputs
+    out = np.empty((len(kernels), len(splits)))
+    gg.rank_gemm(kernels, splits, gemm.shape, gemm.batch, e, out)
+    order = np.argsort(out, axis=None, kind="stable")[:32]
+    pairs = [divmod(int(i), len(splits)) for i in order]
+    return [(menu.kernels[i], menu.splits[j], float(out[i, j])) for i, j in pairs if np.isfinite(out[i, j])]
+
+
+def run_kernel(
+    gemm: Gemm, chip: Chip, costs: Costs, kernel: TileKernel, splits: int, found: Residency, events: int = EVENTS
+) -> KernelRun:
+    """Simulate one kernel with one split of k."""
+    steps = _up(gemm.k, kernel.k)
+    chunk = _chunk(gemm, chip, kernel, splits, events)
+    ctas = _ctas(gemm, kernel, splits)
+    result = _long_k(gemm, chip, costs, kernel, splits, found, chunk, 8 * events) if steps // splits > 64 * chunk else None
+    if result is None:
+        result = simulate(chip, _grid(gemm, chip, costs, kernel, splits, found, chunk))
+    us = result.cycles / chip.clock_hz * 1e6
+    if splits > 1:
+        partials = 4.0 * gemm.batch * gemm.m * gemm.n * splits * 2
+        us += costs.split_us + partials / chip.l2_bytes / chip.clock_hz * 1e6
+    waves = ctas / (chip.sms * kernel.slots)
+    choice = f"tile {kernel.m}x{kernel.n}x{kernel.k}, split-K {splits}, {waves:.1f} waves"
+    return KernelRun(us, 1 if splits == 1 else 2, choice, waves, result)
+
+
+def _ctas(gemm: Gemm, kernel: TileKernel, splits: int) -> int:
+    return gemm.batch * _up(gemm.m, kernel.m) * _up(gemm.n, kernel.n) * splits
+
+
+def _chunk(gemm: Gemm, chip: Chip, kernel: TileKernel, splits: int, events: int) -> int:
+    """Steps taken together: few enough that a CTA still has 4 chunks and that what runs at once needs a fifth of the L2."""
+    tiles_m, tiles_n = _up(gemm.m, kernel.m), _up(gemm.n, kernel.n)
+    steps = _up(_up(gemm.k, kernel.k), splits)
+    at_once = chip.sms * kernel.slots
+    rows = min(tiles_m, SWIZZLE if tiles_m * tiles_n > at_once else tiles_m)
+    columns = min(tiles_n, _up(at_once, rows))
+    step_bytes = (rows * kernel.m * gemm.a_bytes + columns * kernel.n * gemm.b_bytes) * kernel.k * splits
+    most = max(1, int(chip.l2_usable_bytes * 0.2 / step_bytes))
+    chunk, total = 1, _ctas(gemm, kernel, splits) * steps
+    while total > events * chunk and steps >= 8 * chunk and 2 * chunk <= most:
+        chunk *= 2
+    return chunk
+
+
+def _long_k(
+    gemm: Gemm, chip: Chip, costs: Costs, kernel: TileKernel, splits: int, found: Residency, chunk: int, events: int
+) -> GridResult | None:
+    """A long loop over k is the same over and over: simulate 24 and 32 chunks of it, and add as many of the difference."""
+    whole = _up(gemm.k, kernel.k) / (chunk * splits)
+    if _ctas(gemm, kernel, splits) * whole < events:
+        return None
+    short, longer = (
+        simulate(chip, _grid(gemm._replace(k=n * chunk * kernel.k * splits), chip, costs, kernel, splits, found, chunk))
+        for n in (24, 32)
+    )
+    return extended(short, longer, (whole - 32) / 8)
+
+
+def extended(short: GridResult, longer: GridResult, times: float) -> GridResult:
+    """``longer`` and ``times`` what it has beyond ``short``."""
+
+    def more(a: float, b: float) -> float:
+        return b + times * (b - a)
+
+    return GridResult(
+        more(short.cycles, longer.cycles), round(more(short.dram_read_bytes, longer.dram_read_bytes)),
+        round(more(short.dram_write_bytes, longer.dram_write_bytes)), round(more(short.l2_read_bytes, longer.l2_read_bytes)),
+        round(more(short.l2_hit_bytes, longer.l2_hit_bytes)), round(more(short.l2_write_bytes, longer.l2_write_bytes)),
+        more(short.busy, longer.busy), {k: more(v, longer.stalls[k]) for k, v in short.stalls.items()},
+        longer.bytes_in_flight, short.events + longer.events,
+    )  # fmt: skip
+
+
+def _grid(
+    gemm: Gemm, chip: Chip, costs: Costs, kernel: TileKernel, splits: int, found: Residency, chunk: int
+) -> Grid:
+    tiles_m, tiles_n = _up(gemm.m, kernel.m), _up(gemm.n, kernel.n)
+    swizzle = min(tiles_m, SWIZZLE)
+    deep = min(kernel.k, gemm.k) * chunk
+    a_chunk, b_chunk = kernel.m * deep * gemm.a_bytes, kernel.n * deep * gemm.b_bytes
+    granule_bytes = max(a_chunk, b_chunk) / 2
+    out_tile = kernel.m * kernel.n * (gemm.out_bytes if splits == 1 else 4)
+    granules = tuple(max(1, round(x / granule_bytes)) for x in (a_chunk, b_chunk, out_tile))
+    cta = np.zeros((_ctas(gemm, kernel, splits), gl.N_CTA), np.int64)
+    step = ticks(kernel.m * kernel.n * min(kernel.k, gemm.k) / chip.macs(gemm.dtype) + costs.step)
+    bytes_of = (gemm.a_bytes, gemm.b_bytes, gemm.out_bytes if splits == 1 else 4.0)
+    gg.fill_gemm(cta, gemm.shape, kernel[:3], splits, chunk, swizzle, granules, bytes_of, gemm.batch, step)
+    chunks = _up(_up(_up(gemm.k, kernel.k), splits), chunk) * splits
+    pair_m, pair_n = kernel.cluster > 1 and tiles_m > 1, kernel.cluster > 1 and tiles_m == 1 and tiles_n > 1
+    out_bytes = gemm.batch * gemm.m * gemm.n * bytes_of[2] / (len(cta) * granules[2])
+    return Grid(
+        cta, kernel.slots, kernel.stages, chunk, granule_bytes, out_bytes, kernel.overlap, costs.epilogue,
+        costs.epilogue_bytes, costs.cta_launch, a_share=2 if pair_n else 1, b_share=2 if pair_m else 1,
+        residents=_residents(chip, found, granule_bytes, gemm.batch * tiles_m * chunks * granules[0],
+                             gemm.batch * tiles_n * chunks * granules[1], len(cta) * granules[2]),
+    )  # fmt: skip
+
+
+def _residents(
+    chip: Chip, found: Residency, granule_bytes: float, a_count: int, b_count: int, out_count: int
+) -> Sequence[Resident]:
+    """Outputs of earlier calls first, dirty, as far as they fit beside what is left of the operands."""
+    lines = chip.l2_usable_bytes / granule_bytes
+    kept = found.inputs * a_count + found.weights * b_count
+    old = int(max(0.0, lines - kept) * out_count / (out_count + (1 - found.inputs) * a_count + (1 - found.weights) * b_count))
+    parts = []
+    if old and found.outputs < 1:
+        parts.append(Resident(_ORIGIN_OLD, old, 1.0, True))
+    if found.outputs > 0:
+        parts.append(Resident(_ORIGIN_OUT, out_count, found.outputs, True))
+    parts += [Resident(_ORIGIN_B, b_count, found.weights), Resident(0, a_count, found.inputs)]
+    return [part for part in parts if part.share > 0]

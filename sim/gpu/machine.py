@@ -1,0 +1,76 @@
+"""A chip and what a library costs on it, as the plain numbers that grids are simulated with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+ELEMENT_BYTES: dict[str, float] = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1, "int64": 8}
+"""Bytes of an operand's element."""
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A GPU at one clock. Cycles are those of the SM clock.
+
+    Attributes:
+        clock_hz: SM clock.
+        tensor_macs, simt_macs: dense multiply-adds a cycle of one SM, by type.
+        tensor_efficiency, simt_efficiency: share of that rate that a long loop reaches.
+        sfu_per_cycle: exponentials and the like a cycle of one SM.
+        shared_bytes, cta_shared_bytes: shared memory of an SM, and what the system takes of it for each CTA.
+        port_bytes: bytes a cycle that one SM takes in from the L2.
+        l2_bytes, l2_latency: bytes a cycle of all SMs together; cycles of a hit.
+        l2_usable_bytes: capacity for data that all SMs share.
+        dram_read_hz, dram_write_hz: bytes a second that long streams reach; dram_latency: cycles beyond a hit.
+        dram_peak: bytes a second of the data sheet.
+    """
+
+    name: str
+    sms: int
+    clock_hz: float
+    tensor_macs: Mapping[str, int]
+    simt_macs: Mapping[str, int]
+    sfu_per_cycle: int
+    shared_bytes: int
+    cta_shared_bytes: int
+    max_ctas: int
+    max_threads: int
+    port_bytes: float
+    l2_bytes: float
+    l2_latency: float
+    l2_usable_bytes: float
+    dram_read_hz: float
+    dram_write_hz: float
+    dram_latency: float
+    tensor_efficiency: float = 1.0
+    simt_efficiency: float = 1.0
+
+    def macs(self, dtype: str) -> float:
+        """Multiply-adds a cycle of one SM that a long loop reaches: tensor cores, or lanes where they lack the type.
+
+        Raises:
+            KeyError: neither has the type.
+        """
+        if dtype in self.tensor_macs:
+            return self.tensor_macs[dtype] * self.tensor_efficiency
+        return self.simt_macs[dtype] * self.simt_efficiency
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What each kernel of a library costs beside its work.
+
+    Attributes:
+        launch_us: from the end of one kernel to the end of the next, if it had nothing to do.
+        cta_launch: cycles to start a CTA on a slot that another has left.
+        step: cycles of each step of a K loop beside its arithmetic.
+        epilogue: cycles of a CTA from its last step to its first write; epilogue_bytes: bytes a cycle it then writes.
+        split_us: adding up the parts of a split k, beside the traffic.
+    """
+
+    launch_us: float
+    cta_launch: float
+    step: float
+    epilogue: float
+    epilogue_bytes: float
+    split_us: float
+    more: Mapping[str, float] = field(default_factory=dict)
