@@ -78,6 +78,10 @@ class GemmPolicy(Spec):
                 seen[dtype] = name
         return self
 
+    def has_menu(self, dtype: str) -> bool:
+        """Whether there are kernels for a type."""
+        return any(dtype in menu.dtypes for menu in self.menus.values())
+
     def menu(self, dtype: str) -> TileMenu:
         """The kernels for a type.
 

@@ -153,6 +153,36 @@ def show_dram(
     _print_data(load_device(name, sets or []).model_dump(mode="json"), form)
 
 
+@show_app.command("gpu")
+def show_gpu(
+    name: Annotated[str | None, typer.Argument(help="GPU preset or YAML file; none lists the presets.")] = None,
+    sets: Sets = None,
+    form: Annotated[Literal["yaml", "json"], typer.Option("-f", "--format", help="How to print it.")] = "yaml",
+) -> None:
+    """Print a GPU fully expanded, with the source of every number."""
+    from rowline.arch.loader import list_gpus, load_gpu
+
+    if name is None:
+        print("\n".join(list_gpus()))
+        return
+    _print_data(load_gpu(name, sets or []).model_dump(mode="json"), form)
+
+
+@show_app.command("stack")
+def show_stack(
+    name: Annotated[str | None, typer.Argument(help="Software stack or YAML file; none lists the presets.")] = None,
+    sets: Sets = None,
+    form: Annotated[Literal["yaml", "json"], typer.Option("-f", "--format", help="How to print it.")] = "yaml",
+) -> None:
+    """Print a software stack of a GPU: tile menus, policies and fixed costs, with their sources."""
+    from rowline.arch.loader import list_stacks, load_stack
+
+    if name is None:
+        print("\n".join(list_stacks()))
+        return
+    _print_data(load_stack(name, sets or []).model_dump(mode="json"), form)
+
+
 def _print_data(data: Any, form: str) -> None:
     """Plain data as YAML or JSON."""
     from rowline import rundir
