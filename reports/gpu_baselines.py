@@ -1,12 +1,13 @@
 """What a prediction has to beat, on the same rows: datasheet roofline, three-scalar fit, another measurement of the same."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from ..arch.boards import split_framework
 
 MIN_FIT_ROWS = 8  # fewer rows say nothing about three scalars
 MAX_FIT_ROWS = 3000  # drawn evenly over the rows sorted by time; more change no digit that matters
@@ -103,25 +104,16 @@ def _fit_line(x: np.ndarray, t: np.ndarray) -> tuple[float, float, float]:
     return best
 
 
-def stack_version(framework: str) -> tuple[str, tuple[int, ...]] | None:
-    """``"vllm-0.24.0"`` -> ``("vllm", (0, 24, 0))``; None where a name carries no version after its first ``-``."""
-    found = re.fullmatch(r"(.+?)-(\d.*)", framework)
-    return None if found is None else (found[1], tuple(int(digits) for digits in re.findall(r"\d+", found[2])))
-
-
 def nearest_version(framework: str, others: list[str]) -> str | None:
     """Which of ``others`` is another version of the same stack, the nearest one (on a tie the newer); None without one."""
-    own = stack_version(framework)
-    if own is None:
-        return None
+    stack, version = split_framework(framework)
     close: list[tuple[tuple[int, ...], tuple[int, ...], str]] = []
     for other in others:
-        known = stack_version(other)
-        if known is None or known[0] != own[0] or known[1] == own[1]:
-            continue
-        length = max(len(known[1]), len(own[1]))
-        a, b = (v + (0,) * (length - len(v)) for v in (known[1], own[1]))
-        close.append((tuple(abs(i - j) for i, j in zip(a, b, strict=True)), tuple(-i for i in a), other))
+        name, its = split_framework(other)
+        if name == stack and its != version and version and its:
+            length = max(len(its), len(version))
+            a, b = (v + (0,) * (length - len(v)) for v in (its, version))
+            close.append((tuple(abs(i - j) for i, j in zip(a, b, strict=True)), tuple(-i for i in a), other))
     return min(close)[2] if close else None
 
 

@@ -12,7 +12,9 @@ import numpy as np
 MATRIX_OPS = ("gemm", "bmm")
 ATTENTION_OPS = ("attn_prefill", "attn_encoder", "attn_decode")
 # operands of m x n elements that a row-wise op reads and writes
-ROW_OPERANDS = {"softmax": 2, "layernorm": 2, "rmsnorm": 2, "gelu": 2, "silu_mul": 3, "add": 3}
+ROW_OPERANDS = {
+    "softmax": 2, "layernorm": 2, "rmsnorm": 2, "gelu": 2, "silu_mul": 3, "add": 3, "rope": 2, "embedding": 2, "kv_write": 2,
+}  # fmt: skip
 KNOWN_OPS = (*MATRIX_OPS, *ATTENTION_OPS, *ROW_OPERANDS)
 INPUT_BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1}
 OUTPUT_BYTES = INPUT_BYTES | {"fp8": 2, "int8": 4}  # fp8 GEMMs write bf16, int8 GEMMs int32

@@ -106,12 +106,10 @@ def log_files(against: Iterable[str]) -> list[str]:
 
 def specifications(boards: Iterable[str]) -> "dict[str, GpuSpec | None]":
     """The GPU preset that stands for each board name of a log; None where there is none."""
-    from rowline.arch.loader import list_gpus, load_gpu
+    from rowline.arch.boards import board_names, gpu_for_board
 
-    known: dict[str, GpuSpec] = {}
-    for spec in map(load_gpu, list_gpus()):
-        known |= {name.casefold(): spec for name in (spec.name, *spec.boards)}
-    return {board: known.get(board.casefold()) for board in boards}
+    known = board_names()
+    return {board: gpu_for_board(board) if board.strip().lower() in known else None for board in boards}
 
 
 def datasheet(spec: "GpuSpec") -> "Datasheet":
@@ -174,13 +172,18 @@ def _answers(predict: Predictor, parts: list[Columns], jobs: int) -> Iterator[Co
         yield from map(predict, parts)
         return
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(min(jobs, len(parts)), mp_context=context, initializer=_start_worker)
     try:
         yield from pool.map(predict, parts)
-    except BrokenProcessPool:
-        raise ConfigError(["a process that predicted kernels was killed (out of memory?): try fewer --jobs"]) from None
+    except BaseException as error:  # also Ctrl-C, or a reader that went away: what is being predicted is not waited for
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise ConfigError(["a process that predicted kernels was killed (out of memory?): try fewer --jobs"]) from None
+        raise
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:

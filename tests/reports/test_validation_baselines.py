@@ -11,7 +11,6 @@ from rowline.reports.gpu_baselines import (
     limits_us,
     nearest_version,
     remeasured_us,
-    stack_version,
 )
 from rowline.reports.gpu_work import work
 
@@ -35,6 +34,7 @@ def test_work_of_matrices() -> None:
 def test_work_of_rows() -> None:
     assert one(op="add", m=4, n=8) == (0, 2 * 3 * 32)
     assert one(op="softmax", m=4, n=8, dtype="fp32") == (0, 4 * 2 * 32)
+    assert one(op="embedding", m=4, n=8, k=50257) == (0, 2 * 2 * 32)  # the rows read, not the table
 
 
 def test_causal_attention_counts_the_pairs_that_a_loop_counts() -> None:
@@ -110,11 +110,10 @@ def test_too_few_rows_are_not_fitted() -> None:
 
 
 def test_versions() -> None:
-    assert stack_version("torch-2.1.0-cu121") == ("torch", (2, 1, 0, 121))
-    assert stack_version("torch+sarathi") is None
     assert nearest_version("vllm-0.24.0", ["vllm-0.14.0", "sglang-0.24.0", "vllm-0.22.0", "vllm-0.24.0"]) == "vllm-0.22.0"
     assert nearest_version("vllm-0.23", ["vllm-0.22.0", "vllm-0.24.0"]) == "vllm-0.24.0"  # equally near: the newer
     assert nearest_version("vllm-0.24", ["sglang-0.5.14", "torch+sarathi"]) is None
+    assert nearest_version("torch+sarathi", ["torch+sarathi", "torch-2.1.0"]) is None
 
 
 def test_planted_pairs_are_found_and_nothing_else() -> None:

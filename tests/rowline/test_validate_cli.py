@@ -1,6 +1,7 @@
 """``rowline validate`` as people run it, and as code calls it, with predictors that are made up."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -171,7 +172,11 @@ def test_datasheets_of_presets() -> None:
 
 
 PREDICTOR = '''
+import os
 import numpy as np
+
+def die(columns):
+    os._exit(9)
 
 def predict(columns):
     us = columns["latency_us"] * 1.1
@@ -193,6 +198,17 @@ def test_any_number_of_jobs_gives_the_same_rows_in_order(tmp_path: Path, monkeyp
     assert one["latency_us"].tolist() == two["latency_us"].tolist() == (columns["latency_us"] * 1.1).tolist()
     steps = [CHUNK_ROWS, 2 * CHUNK_ROWS, 3 * CHUNK_ROWS, len(columns["op"])]
     assert [done for done, _ in seen] == steps * 2
+
+
+def test_a_worker_that_dies_is_an_error_and_not_a_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dying_predictor.py").write_text(PREDICTOR)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import dying_predictor  # type: ignore[import-not-found]
+
+    columns = to_columns(rows(2 * CHUNK_ROWS))
+    with pytest.raises(ConfigError, match="killed"):
+        predict_rows(columns, dying_predictor.die, 2, lambda done, total: None)
+    assert multiprocessing.active_children() == []
 
 
 def test_help_names_the_options() -> None:
