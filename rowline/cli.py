@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from rowline import cli_memory, cli_validate
+from rowline import cli_measure, cli_memory, cli_validate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +22,7 @@ show_app = typer.Typer(no_args_is_help=True, help="Print presets, models and map
 app.add_typer(show_app, name="show")
 app.command()(cli_memory.dram)
 app.command()(cli_memory.check)
+app.command()(cli_measure.measure)
 app.command()(cli_validate.validate)
 
 Arch = Annotated[str | None, typer.Option("--arch", help="System preset or YAML file.", show_default="pim-gpt")]

@@ -49,7 +49,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "plotly": ("reports",),
     "jinja2": ("reports",),
 }
-LAZY = ("workloads.models._gpt_module", "workloads._recorder")  # import torch at their top: only loaded by functions
+# import torch at their top: only loaded by functions
+LAZY = ("workloads.models._gpt_module", "workloads._recorder", "workloads.measure._operands", "workloads.measure._reference")
 
 
 @dataclass(frozen=True)
