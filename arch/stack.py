@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from .gpu import DTYPE_BYTES, Architecture
-from .values import Count, Duration, Flag, Size, Sourced, SourceKind, Spec, sourced_values
+from .values import Count, Duration, Flag, PerMille, Size, Sourced, SourceKind, Spec, sourced_values
 
 
 class Tile(Spec):
@@ -155,6 +155,8 @@ class AttentionPolicy(Spec):
     max_splits: Count
     separate_kv_write: Flag = Field(description="the new keys and values are written by a kernel of their own")
     pack_gqa: Flag = Field(description="query heads that share keys are rows of one tile")
+    softmax_operations: Count = Field(description="scalar instructions for each score, beside its exponential")
+    exposed_softmax: PerMille = Field(description="share of the softmax that does not hide behind matrix products")
 
 
 class RowwisePolicy(Spec):
