@@ -81,9 +81,10 @@ def match_stack(framework: str, architecture: Architecture | str, dtype: str | N
             return StackMatch(stack, "exact")
     family, version = split_framework(framework)
     named = [(split_framework(name), name, stack) for stack in usable for name in stack.frameworks]
-    kin = [(_distance(version, other), name, stack) for (of, other), name, stack in named if of == family]
+    kin = [(_distance(version, other), other, name, stack) for (of, other), name, stack in named if of == family]
     if kin:
-        _, name, stack = min(kin, key=lambda each: (each[0], each[1]))
+        distance = min(each[0] for each in kin)
+        _, _, name, stack = max((each for each in kin if each[0] == distance), key=lambda each: each[1:3])  # of two the newer
         return StackMatch(stack, f"nearest version of {family}: {name}")
     for stack in usable:
         if stack.generic:

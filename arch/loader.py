@@ -265,10 +265,13 @@ def _descend(root: Node, model: type[BaseModel], path: list[str]) -> tuple[int, 
     node, place, annotation, holder = root, root.place, cast(Any, model), cast(Any, model)
     for depth, part in enumerate(path):
         holder = annotation
-        if not isinstance(node.value, dict) or part not in node.value:
+        if isinstance(node.value, list) and part.isdecimal() and int(part) < len(node.value):
+            node, annotation = node.value[int(part)], (getattr(annotation, "__args__", ()) or (None,))[0]
+        elif isinstance(node.value, dict) and part in node.value:
+            place = node.key_places.get(part, place)
+            node, annotation = node.value[part], _field_type(annotation, part)
+        else:
             return depth, node, place, holder
-        place = node.key_places.get(part, place)
-        node, annotation = node.value[part], _field_type(annotation, part)
         place = node.place if node.place.line else place
     return len(path), node, place, holder
 
