@@ -75,6 +75,7 @@ def rank(gemm: Gemm, chip: Chip, costs: Costs, menu: Menu, found: Residency) -> 
     kernels, splits = menu.arrays()
     e = np.zeros(gg.N_ESTIMATE)
     e[gg.E_SMS], e[gg.E_MACS], e[gg.E_STEP] = chip.sms, chip.macs(gemm.dtype), costs.step
+    e[gg.E_STEP_LEAST] = costs.step_least
     e[gg.E_PORT], e[gg.E_L2], e[gg.E_L2_LATENCY] = chip.port_bytes, chip.l2_bytes, chip.l2_latency
     e[gg.E_DRAM_READ], e[gg.E_DRAM_WRITE] = chip.dram_read_hz / chip.clock_hz, chip.dram_write_hz / chip.clock_hz
     e[gg.E_DRAM_LATENCY], e[gg.E_EPILOGUE], e[gg.E_EPILOGUE_RATE] = chip.dram_latency, costs.epilogue, costs.epilogue_bytes
@@ -166,18 +167,25 @@ def _grid(
     out_tile = kernel.m * kernel.n * (gemm.out_bytes if splits == 1 else 4)
     granules = tuple(max(1, round(x / granule_bytes)) for x in (a_chunk, b_chunk, out_tile))
     cta = np.zeros((_ctas(gemm, kernel, splits), gl.N_CTA), np.int64)
-    step = ticks(kernel.m * kernel.n * min(kernel.k, gemm.k) / chip.macs(gemm.dtype) + costs.step)
+    step = ticks(max(kernel.m * kernel.n * min(kernel.k, gemm.k) / chip.macs(gemm.dtype), costs.step_least) + costs.step)
     bytes_of = (gemm.a_bytes, gemm.b_bytes, gemm.out_bytes if splits == 1 else 4.0)
     gg.fill_gemm(cta, gemm.shape, kernel[:3], splits, chunk, swizzle, granules, bytes_of, gemm.batch, step)
     chunks = _up(_up(_up(gemm.k, kernel.k), splits), chunk) * splits
-    pair_m, pair_n = kernel.cluster > 1 and tiles_m > 1, kernel.cluster > 1 and tiles_m == 1 and tiles_n > 1
+    a_share, b_share = _shares(kernel, tiles_m, tiles_n)
     out_bytes = gemm.batch * gemm.m * gemm.n * bytes_of[2] / (len(cta) * granules[2])
     return Grid(
         cta, kernel.slots, kernel.stages, chunk, granule_bytes, out_bytes, kernel.overlap, costs.epilogue,
-        costs.epilogue_bytes, costs.cta_launch, a_share=2 if pair_n else 1, b_share=2 if pair_m else 1,
+        costs.epilogue_bytes, costs.cta_launch, a_share=a_share, b_share=b_share,
         residents=_residents(chip, found, granule_bytes, gemm.batch * tiles_m * chunks * granules[0],
                              gemm.batch * tiles_n * chunks * granules[1], len(cta) * granules[2]),
     )  # fmt: skip
+
+
+def _shares(kernel: TileKernel, tiles_m: int, tiles_n: int) -> tuple[int, int]:
+    """CTAs that one L2 read of A, of B serves: a cluster lies along the side that saves more, as far as there are tiles."""
+    along_m, along_n = min(kernel.cluster, tiles_m), min(kernel.cluster, tiles_n)
+    saved_m, saved_n = kernel.n * (1 - 1 / along_m), kernel.m * (1 - 1 / along_n)
+    return (1, along_m) if saved_m >= saved_n else (along_n, 1)
 
 
 def _residents(

@@ -1,7 +1,7 @@
 """A chip and what a library costs on it, as the plain numbers that grids are simulated with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 ELEMENT_BYTES: dict[str, float] = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1, "int64": 8}
 """Bytes of an operand's element."""
@@ -62,7 +62,7 @@ class Costs:
     Attributes:
         launch_us: from the end of one kernel to the end of the next, if it had nothing to do.
         cta_launch: cycles to start a CTA on a slot that another has left.
-        step: cycles of each step of a K loop beside its arithmetic.
+        step: cycles of each step of a K loop beside its arithmetic; step_least: what the arithmetic of a step takes at least.
         epilogue: cycles of a CTA from its last step to its first write; epilogue_bytes: bytes a cycle it then writes.
         split_us: adding up the parts of a split k, beside the traffic.
     """
@@ -73,4 +73,4 @@ class Costs:
     epilogue: float
     epilogue_bytes: float
     split_us: float
-    more: Mapping[str, float] = field(default_factory=dict)
+    step_least: float = 0.0

@@ -10,11 +10,14 @@ M_TILE_M, M_TILE_N, M_TILE_K, M_STAGES, M_SLOTS, M_CLUSTER, M_OVERLAP, N_MENU = 
 
 # what the estimate needs: the chip at its clock (cycles, bytes a cycle) and what of the operands the L2 holds
 (
-    E_SMS, E_MACS, E_STEP, E_PORT, E_L2, E_L2_LATENCY, E_DRAM_READ, E_DRAM_WRITE, E_DRAM_LATENCY, E_EPILOGUE, E_EPILOGUE_RATE,
+    E_SMS, E_MACS, E_STEP, E_STEP_LEAST, E_PORT, E_L2, E_L2_LATENCY, E_DRAM_READ, E_DRAM_WRITE, E_DRAM_LATENCY, E_EPILOGUE, E_EPILOGUE_RATE,
     E_CTA_LAUNCH, E_SPLIT, E_A_BYTES, E_B_BYTES, E_OUT_BYTES, E_A_MISS, E_B_MISS, E_OUT_MISS, N_ESTIMATE,
-) = range(20)  # fmt: skip
+) = range(21)  # fmt: skip
 SHARPNESS = 4.0
 """Power of the mean in which the estimate joins the times of arithmetic and of DRAM, which overlap but not wholly."""
+
+SPARE = 32
+"""A tile that reaches more than this many rows or columns beyond the output is not looked at."""
 
 
 @kernel
@@ -71,13 +74,18 @@ def rank_gemm(menu, splits, shape, batch, e, out):
     m, n, k = shape
     for i in range(menu.shape[0]):
         tm, tn, tk, slots = menu[i, M_TILE_M], menu[i, M_TILE_N], menu[i, M_TILE_K], menu[i, M_SLOTS]
+        if (tm > m + SPARE) or (tn > n + SPARE):
+            out[i, :] = np.inf
+            continue
         tiles = batch * ((m + tm - 1) // tm) * ((n + tn - 1) // tn)
         steps = (k + tk - 1) // tk
-        step = tm * tn * min(tk, k) / e[E_MACS] + e[E_STEP]
+        step = max(tm * tn * min(tk, k) / e[E_MACS], e[E_STEP_LEAST]) + e[E_STEP]
         a_bytes, b_bytes = min(tm, m) * min(tk, k) * e[E_A_BYTES], min(tn, n) * min(tk, k) * e[E_B_BYTES]
         latency = e[E_L2_LATENCY] + max(e[E_A_MISS], e[E_B_MISS]) * e[E_DRAM_LATENCY]
         epilogue = e[E_EPILOGUE] + min(tm, m) * min(tn, n) * e[E_OUT_BYTES] / e[E_EPILOGUE_RATE]
-        shared = (a_bytes + b_bytes / 2) if menu[i, M_CLUSTER] > 1 else a_bytes + b_bytes
+        along_m = min(menu[i, M_CLUSTER], (m + tm - 1) // tm)
+        along_n = min(menu[i, M_CLUSTER], (n + tn - 1) // tn)
+        shared = a_bytes + b_bytes - max(b_bytes * (1 - 1 / along_m), a_bytes * (1 - 1 / along_n))
         for j in range(splits.shape[0]):
             parts = splits[j]
             if parts > 1 and (steps < 2 * parts or tiles * parts > 2 * slots * e[E_SMS]):

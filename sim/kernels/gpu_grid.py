@@ -113,16 +113,18 @@ def _compute(cta, state, out, slot, c, first, last, cause, steps, sm):
 
 @inlined
 def _store(grid, cta, state, cache, out, tick, c):
-    """Write the output of a CTA; the tick at which the CTA is over."""
+    """Write the output of a CTA; the tick at which the CTA is over. A write waits for the dirty line that it displaces."""
     size, granules = cta[c, gl.C_OUT_BYTES], cta[c, gl.C_OUT_GRANULES]
     out[gl.R_L2_WRITE] += size
+    displaced = tick
     for i in range(granules):
         _, _, dropped = cache_access(cache, cta[c, gl.C_OUT_FIRST] + i, 1)
         if dropped >= 0:
             _write_back(grid, state, out, tick)
+            displaced = state.servers[1]
     state.servers[0] = max(state.servers[0], tick) + ((size * grid[gl.G_L2_RATE]) >> RATE_BITS)
     own = tick + grid[gl.G_EPILOGUE] + ((size * grid[gl.G_EPILOGUE_RATE]) >> RATE_BITS)
-    return max(own, state.servers[0])
+    return max(max(own, displaced), state.servers[0])
 
 
 @inlined
