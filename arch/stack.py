@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from .gpu import DTYPE_BYTES, Architecture
-from .values import Count, Duration, Flag, PerMille, Size, Sourced, SourceKind, Spec, sourced_values
+from .values import Count, Duration, Flag, PerMille, Sourced, SourceKind, Spec, sourced_values
 
 
 class Tile(Spec):
@@ -157,13 +157,49 @@ class AttentionPolicy(Spec):
     pack_gqa: Flag = Field(description="query heads that share keys are rows of one tile")
     softmax_operations: Count = Field(description="scalar instructions for each score, beside its exponential")
     exposed_softmax: PerMille = Field(description="share of the softmax that does not hide behind matrix products")
+    few_blocks: Count = Field(description="blocks of keys up to which a sequence is not cut")
+    tile: Duration = Field(description="cycles that each query tile costs beside its steps: to be scheduled, to begin and to end")
+    sequences: Duration = Field(description="what the scheduler of tiles takes for 31 sequences")
+    combine: Duration = Field(description="the kernel that adds up parts of split keys, beside its launch and traffic")
+    kv_write: Duration = Field(description="cycles that a CTA which writes the key and value of one token lives, beside its traffic")
+    call: Duration = Field(description="a call of one operation in a graph of its own, beside its kernels")
+
+
+class RowwiseForm(StrEnum):
+    """How a kernel lays rows out over CTAs."""
+
+    FLAT = "flat"  # rows do not matter: each CTA takes the next stretch of elements, once
+    ROW = "row"  # one CTA a row, whose threads walk along it
+    WARP = "warp"  # up to warp_row elements one or two rows a warp, held in registers; else ROW with torch's block size
+
+
+class RowwiseKernel(Spec):
+    """One kernel. ``kind`` and ``ref`` are those of its shape; what its instructions cost has a source of its own."""
+
+    kind: SourceKind
+    ref: str
+    form: RowwiseForm
+    threads: int = Field(gt=0, le=1024, description="threads of a CTA; of form row at most, as many as the row needs")
+    vector: int = Field(default=1, gt=0, le=16, description="elements that a thread loads at once")
+    unroll: int = Field(default=1, gt=0, le=16, description="such loads of an operand that a thread has in flight")
+    passes: int = Field(default=1, gt=0, le=4, description="times that a row is read")
+    warp_row: int = Field(default=0, ge=0, le=4096, description="form warp: longest row that a warp holds")
+    instructions: Count = Field(description="instructions for one element in one pass, loads, stores and addresses included")
 
 
 class RowwisePolicy(Spec):
-    """Row-wise and elementwise kernels."""
+    """Row-wise and elementwise kernels, by operation."""
 
-    threads: Count = Field(description="threads of a CTA")
-    vector: Size = Field(description="bytes that a thread loads at once")
+    sync: Count = Field(description="SM clocks in which a CTA adds up a row at the end of a pass")
+    kernels: dict[str, RowwiseKernel]
+
+    def kernel(self, op: str) -> RowwiseKernel:
+        """The kernel of an operation.
+
+        Raises:
+            KeyError: the stack has none.
+        """
+        return self.kernels[op]
 
 
 class FixedCosts(Spec):
@@ -172,6 +208,9 @@ class FixedCosts(Spec):
     launch: Duration | None = Field(default=None, description="from the end of one kernel to the first work of the next")
     split_k_pass: Duration | None = Field(default=None, description="adding up the parts of a split k")
     attention_combine: Duration | None = Field(default=None, description="adding up the parts of split keys")
+    eager_after: Duration | None = Field(
+        default=None, description="of the eager times: host time from the launch of the kernel to the event that ends the timing"
+    )
     eager: dict[str, Duration] = Field(
         default_factory=dict, description="by operation: host time of one that is launched and timed by itself"
     )
@@ -190,11 +229,12 @@ class StackSpec(Spec):
     rowwise: RowwisePolicy
     fixed: FixedCosts = Field(default_factory=FixedCosts)
 
-    def sourced(self) -> dict[str, Sourced | TileMenu | Choices | AttentionTiles]:
+    def sourced(self) -> dict[str, Sourced | TileMenu | Choices | AttentionTiles | RowwiseKernel]:
         """Every number, menu and list with a source, by its dotted name (``gemm.stream_k``)."""
-        found: dict[str, Sourced | TileMenu | Choices | AttentionTiles] = {**sourced_values(self)}
+        found: dict[str, Sourced | TileMenu | Choices | AttentionTiles | RowwiseKernel] = {**sourced_values(self)}
         found |= {f"gemm.menus.{name}": menu for name, menu in self.gemm.menus.items()}
         found["gemm.split_k"] = self.gemm.split_k
+        found |= {f"rowwise.kernels.{name}": kernel for name, kernel in self.rowwise.kernels.items()}
         if self.attention is not None:
             for name in ("causal", "full", "decode"):
                 found[f"attention.{name}"] = getattr(self.attention, name)

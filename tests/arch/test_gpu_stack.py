@@ -106,7 +106,7 @@ def test_the_sources_of_a_stack() -> None:
     stack = load_stack("cublas-hopper")
     found = stack.sourced()
     assert isinstance(found["gemm.menus.half"], TileMenu) and isinstance(found["gemm.split_k"], Choices)
-    assert {"attention.causal", "attention.decode", "gemm.persistent", "rowwise.threads"} <= found.keys()
+    assert {"attention.causal", "attention.decode", "gemm.persistent", "rowwise.kernels.add"} <= found.keys()
     assert all(value.ref.strip() for value in found.values())
     assert "attention.causal" not in load_stack("cublas-turing").sourced()
 

@@ -1,0 +1,220 @@
+"""Row-wise and elementwise kernels, gathers and scatters: the shape of their grids, simulated.
+
+What a kernel moves and how its threads walk is in :class:`Shape`; the event loop is :mod:`rowline.sim.kernels.gpu_rowwise`.
+CTAs that an SM would run at once anyway are taken together, so that an SM has about ``GROUPS`` groups in flight; a long
+launch is the same over and over, so waves beyond the first few are added as differences.
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from ...arch.stack import RowwiseForm, RowwiseKernel, RowwisePolicy
+from ..kernels import gpu_rowwise as gr
+from ..kernels.gpu_cache import NOT_RECENT, Cache, new_cache
+from ..kernels.gpu_warm import SHARE_ONE, warm_share
+from .engine import GridResult, KernelRun, rate, ticks
+from .gemm import extended
+from .kernels import Rowwise
+from .loop import Loop, residency, resident_share
+from .machine import ELEMENT_BYTES, Chip, Costs
+
+OPERANDS = {"add": 2, "silu_mul": 2}
+"""Inputs of the operations that have not one."""
+LANES = 32
+ISSUED = 4
+"""Warp instructions that an SM issues in a cycle, on all GPUs since Volta."""
+GROUPS = 4
+EVENTS = 16_000
+"""Events up to which a launch is simulated as a whole."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A launch.
+
+    Attributes:
+        ctas, threads: the grid.
+        operands, results: pieces read and written at a time; in_place: these replace those.
+        rounds: of loads that follow one another in a pass; passes: over the same data.
+        piece_bytes: of one operand in one round; what is beyond a row's end counts as time, not as bytes.
+        issued: warp instructions of one round.
+        slots: CTAs that an SM runs at once; sync: cycles between passes.
+    """
+
+    ctas: int
+    threads: int
+    operands: int
+    results: int
+    in_place: bool
+    rounds: int
+    passes: int
+    piece_bytes: float
+    issued: float
+    slots: int
+    sync: float
+
+    @property
+    def cta_bytes(self) -> float:
+        """Bytes that a CTA reads in a pass."""
+        return self.piece_bytes * self.rounds * self.operands
+
+
+def _up(whole: int, part: int) -> int:
+    """Parts that cover a whole."""
+    return -(-whole // part)
+
+
+def _power(whole: int) -> int:
+    """The next power of two."""
+    return 1 << (whole - 1).bit_length()
+
+
+def shape(rowwise: Rowwise, chip: Chip, policy: RowwisePolicy) -> Shape:
+    """The grid that a library launches.
+
+    Raises:
+        KeyError: an operation without a kernel, or an element type without a size.
+    """
+    kernel, size = policy.kernel(rowwise.op), ELEMENT_BYTES[rowwise.dtype]
+    if rowwise.op == "kv_write":
+        rowwise = rowwise._replace(elements=2 * rowwise.elements)
+    operands, in_place = OPERANDS.get(rowwise.op, 1), rowwise.op == "rope"
+    passes, threads, n = kernel.passes, kernel.threads, rowwise.elements
+    if kernel.form is RowwiseForm.FLAT:
+        each = threads * kernel.vector * kernel.unroll
+        total = rowwise.rows * n
+        ctas, rounds, elements, lanes = _up(total, each), 1, total / _up(total, each), each
+    elif kernel.form is RowwiseForm.WARP and n <= kernel.warp_row:
+        threads, padded = 128, _power(n)
+        rows = threads // min(LANES, padded) * (2 if padded <= 128 else 1)
+        ctas, passes, rounds = _up(rowwise.rows, rows), 1, 1
+        elements, lanes = n * rowwise.rows / ctas, rows * padded
+    else:
+        ctas, elements = rowwise.rows, n
+        threads, rounds, lanes = _row_walk(n, kernel)
+        elements /= rounds
+    slots = max(1, min(chip.max_ctas, chip.max_threads // threads))
+    issued = lanes / LANES * kernel.instructions.value
+    return Shape(ctas, threads, operands, 1, in_place, rounds, passes, elements * size, issued, slots, policy.sync.value)
+
+
+def _row_walk(n: int, kernel: RowwiseKernel) -> tuple[int, int, float]:
+    """(threads, rounds, lanes' elements a round) of one CTA over one row of ``n`` elements."""
+    threads = kernel.threads
+    if kernel.form is RowwiseForm.WARP:
+        block = LANES
+        while block < min(n // kernel.vector, 1024) / 2:
+            block *= 2
+        threads = min(threads, block)
+        whole, rest = divmod(n, threads * kernel.vector)
+        rounds = whole + _up(rest, threads)
+        return threads, rounds, (whole * threads * kernel.vector + _up(rest, threads) * threads) / rounds
+    threads = min(threads, _up(_up(n, kernel.vector), LANES) * LANES)
+    each = threads * kernel.vector
+    turns = _up(n, each)
+    rounds = _up(turns, kernel.unroll)
+    return threads, rounds, turns * each / rounds
+
+
+def run_rowwise(rowwise: Rowwise, chip: Chip, policy: RowwisePolicy, costs: Costs, loop: Loop, events: int = EVENTS) -> KernelRun:
+    """Simulate one call.
+
+    Raises:
+        KeyError: the stack has no kernel for the operation, or the type has no size.
+    """
+    full = shape(rowwise, chip, policy)
+    result = run_shape(full, chip, costs, loop, events)
+    waves = full.ctas / (chip.sms * full.slots)
+    passes = f", {full.passes} passes" if full.passes > 1 else ""
+    choice = f"{full.ctas} CTAs of {full.threads}, {full.rounds} rounds{passes}, {waves:.1f} waves"
+    return KernelRun(result.cycles / chip.clock_hz * 1e6, 1, choice, waves, result)
+
+
+def run_shape(full: Shape, chip: Chip, costs: Costs, loop: Loop, events: int = EVENTS) -> GridResult:
+    """Simulate a launch; beyond ``events`` events only so many waves of it as are not alike."""
+    group = grouped(full, chip)
+    wave, each = chip.sms * group.slots, 2 * group.rounds * group.passes
+    most = max(4 * wave, events // each)
+    if group.ctas <= most:
+        return _simulate(group, chip, costs, loop, group.ctas, group.ctas)
+    left_out = _up(group.ctas - most, wave)
+    longer = _simulate(group, chip, costs, loop, group.ctas - left_out * wave, group.ctas)
+    short = _simulate(group, chip, costs, loop, group.ctas - (left_out + 1) * wave, group.ctas)
+    return extended(short, longer, left_out)
+
+
+def grouped(full: Shape, chip: Chip) -> Shape:
+    """The same launch with CTAs that run at once on an SM taken together, as long as all SMs still have groups."""
+    many = max(1, min(full.slots // GROUPS, full.ctas // (GROUPS * chip.sms)))
+    return replace(
+        full, ctas=_up(full.ctas, many), slots=full.slots // many, issued=full.issued * many,
+        piece_bytes=full.piece_bytes * full.ctas / _up(full.ctas, many),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=8)
+def _state(sms: int, slots: int) -> gr.RowState:
+    return gr.new_row_state(sms, slots)
+
+
+def _simulate(group: Shape, chip: Chip, costs: Costs, loop: Loop, ctas: int, of: int) -> GridResult:
+    """The first ``ctas`` groups of ``of``."""
+    p = np.zeros(gr.N_LAUNCH, np.int64)
+    p[gr.W_SMS], p[gr.W_SLOTS], p[gr.W_CTAS] = chip.sms, group.slots, ctas
+    p[gr.W_OPERANDS], p[gr.W_WRITES], p[gr.W_IN_PLACE] = group.operands, group.results, group.in_place
+    p[gr.W_ROUNDS], p[gr.W_PASSES] = group.rounds, group.passes
+    p[gr.W_READ_BYTES] = p[gr.W_WRITE_BYTES] = max(1, round(group.piece_bytes))
+    held = resident_share(group.cta_bytes * group.slots, chip.shared_bytes)
+    p[gr.W_MISS] = round((1 - held) * gr.MISS_ONE)
+    p[gr.W_CTA_LAUNCH], p[gr.W_SYNC] = ticks(costs.cta_launch), ticks(group.sync)
+    p[gr.W_PORT_RATE], p[gr.W_L2_RATE] = rate(chip.port_bytes), rate(chip.l2_bytes)
+    p[gr.W_L2_LATENCY], p[gr.W_DRAM_LATENCY] = ticks(chip.l2_latency), ticks(chip.dram_latency)
+    p[gr.W_DRAM_READ_RATE] = rate(chip.dram_read_hz / chip.clock_hz)
+    p[gr.W_DRAM_WRITE_RATE] = rate(chip.dram_write_hz / chip.clock_hz)
+    issue = np.full(group.passes, ticks(group.issued / ISSUED), np.int64)
+    cache = new_cache(max(1, round(chip.l2_usable_bytes)), int(p[gr.W_READ_BYTES]), policy=NOT_RECENT)
+    _warm(cache, group, chip, loop, of)
+    out = np.zeros(gr.N_DONE, np.int64)
+    gr.run_rows(p, issue, _state(chip.sms, group.slots), cache, out)
+    return _result(out.tolist())
+
+
+def _warm(cache: Cache, group: Shape, chip: Chip, loop: Loop, ctas: int) -> None:
+    """What earlier calls left in the L2."""
+    pieces = ctas * group.rounds
+    each = group.piece_bytes * pieces
+    outputs = 0.0 if group.in_place else each * group.results
+    found = residency(loop, 0.0, each * group.operands, outputs, chip.l2_usable_bytes)
+    for output in range(0 if group.in_place else group.results):
+        warm_share(cache, (gr.OUTPUTS + output) * gr.ORIGIN, pieces, round(found.outputs * SHARE_ONE), 1)
+    for operand in range(group.operands):
+        warm_share(cache, operand * gr.ORIGIN, pieces, round(found.inputs * SHARE_ONE), int(group.in_place))
+    if found.outputs < 1:
+        lines = len(cache.tags)
+        free = max(0, lines - round(pieces * (found.inputs * group.operands + found.outputs * group.results)))
+        warm_share(cache, 2 * gr.OUTPUTS * gr.ORIGIN, free * group.results // (group.operands + group.results), SHARE_ONE, 1)
+
+
+def _result(out: list[int]) -> GridResult:
+    """Counters with names."""
+    from ..kernels.gpu_layout import TICKS
+
+    stalls = {
+        "latency": out[gr.Q_STALL_LATENCY] / TICKS, "sm_feed": out[gr.Q_STALL_PORT] / TICKS,
+        "l2": out[gr.Q_STALL_L2] / TICKS, "dram": out[gr.Q_STALL_DRAM] / TICKS,
+    }  # fmt: skip
+    return GridResult(
+        out[gr.Q_END] / TICKS, out[gr.Q_DRAM_READ], out[gr.Q_DRAM_WRITE], out[gr.Q_L2_READ], out[gr.Q_L2_HIT],
+        out[gr.Q_L2_WRITE], out[gr.Q_BUSY] / TICKS, stalls, out[gr.Q_IN_FLIGHT] / max(1, out[gr.Q_END]), out[gr.Q_EVENTS],
+    )  # fmt: skip
+
+
+def eager_us(kernel_us: float, floor_us: float, after_us: float) -> float:
+    """Time between two events around one eager call: max(floor, floor - after + kernel).
+
+    The first event passes at once, as the GPU is idle; the host then needs ``floor - after`` to launch the kernel, and
+    ``after`` more to record the second event. The GPU reaches that when both the kernel and the host are done.
+    """
+    return max(floor_us, floor_us - after_us + kernel_us)
