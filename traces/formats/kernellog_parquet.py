@@ -79,6 +79,9 @@ def _load(path: str | os.PathLike[str], spec: TableSpec) -> tuple[Columns, dict[
         stored = metadata.get(_TABLE, f"{spec.name} {spec.version}")
         if stored != f"{spec.name} {spec.version}":
             raise FormatError(path, None, f"holds table '{printable(stored)}', expected '{spec.name} {spec.version}'")
+        required = {field.name for field in file.schema_arrow if not field.nullable}
+        if _TABLE not in metadata and required >= known.keys():  # as we write them, and nobody else
+            raise FormatError(path, None, "damaged: its metadata is gone")
         wanted = [n for n in names if n in known]
         doubled = sorted({n for n in wanted if wanted.count(n) > 1})
         if doubled:
@@ -110,6 +113,7 @@ def _values(path: str | os.PathLike[str], column: Column, chunked: Any) -> NDArr
     words = found.value_type if pa.types.is_dictionary(found) else found
     if not (pa.types.is_string(words) or pa.types.is_large_string(words) or pa.types.is_null(words)):
         raise _wrong_type(path, column, found)
+    chunked.validate(full=True)  # a damaged page header can leave words that the dictionary lacks
     parts = [_texts(chunk) for chunk in chunked.chunks]
     return np.concatenate(parts) if parts else np.empty(0, dtype=object)
 

@@ -118,7 +118,7 @@ class CudaTimer:
 
 @dataclass(frozen=True)
 class Pace:
-    """How long to measure. A sample is as many calls as take `sample_us`, a burst 5 to `repeats` samples, `burst_s` if it can."""
+    """How long to measure. A sample is as many calls as take `sample_us`, a burst 3 to `repeats` samples, `burst_s` if it can."""
 
     sample_us: float = 300.0
     repeats: int = 20
@@ -128,7 +128,7 @@ class Pace:
 
     def samples(self, sample_us: float) -> int:
         """Samples of this length that fit a burst."""
-        return max(min(5, self.repeats), min(self.repeats, int(self.burst_s * 1e6 / max(sample_us, 1e-3))))
+        return max(min(3, self.repeats), min(self.repeats, int(self.burst_s * 1e6 / max(sample_us, 1e-3))))
 
 
 @dataclass(frozen=True)
@@ -166,16 +166,22 @@ def calls_per_sample(call_us: float, copies: int, pace: Pace) -> int:
 def burst(timer: Timer, calls: Sequence[Call], launch: str, count: int, pace: Pace, meanwhile: Call | None = None) -> Timed:
     """Samples of `count` calls, as few as tell."""
     run = timer.loop(calls, launch, count)
-    slowest = max(timer.laps(run, pace.warmups))
-    times = timer.laps(run, pace.samples(slowest), None, meanwhile)
+    times = timer.laps(run, pace.samples(_warmed_us(timer, run, pace)), None, meanwhile)
     return Timed([time / count for time in times])
+
+
+def _warmed_us(timer: Timer, run: Call, pace: Pace, before: Call | None = None) -> float:
+    """Time of a run after warming up: once if that takes a whole burst, else `pace.warmups` times."""
+    times = timer.laps(run, 1, before)
+    while len(times) < pace.warmups and sum(times) < pace.burst_s * 1e6:
+        times += timer.laps(run, 1, before)
+    return times[-1]
 
 
 def flushed(timer: Timer, calls: Sequence[Call], flush: Call, pace: Pace, meanwhile: Call | None = None) -> Timed:
     """Single calls, the cache swept before each; they start while the sweep still runs, so the host's time is not in."""
     run = timer.loop(calls, "eager", 1)
-    slowest = max(timer.laps(run, pace.warmups, flush))
-    return Timed(timer.laps(run, pace.samples(slowest), flush, meanwhile))
+    return Timed(timer.laps(run, pace.samples(_warmed_us(timer, run, pace, flush)), flush, meanwhile))
 
 
 def sustained(
@@ -187,7 +193,7 @@ def sustained(
     `settled` is called when that is over, `meanwhile` in each chunk of about `chunk_s`.
     """
     run = timer.loop(calls, launch, count)
-    per_chunk = max(1, round(chunk_s * 1e6 / max(timer.laps(run, pace.warmups))))
+    per_chunk = max(1, round(chunk_s * 1e6 / _warmed_us(timer, run, pace)))
     begin = timer.now()
     while timer.now() - begin < pace.sustain_s:
         timer.laps(run, per_chunk)
