@@ -38,6 +38,7 @@ class Grid:
         a_share, b_share: CTAs of a cluster that one L2 read of A (B) serves.
         overlap: one of NO_OVERLAP, LOADS_OVERLAP, ALL_OVERLAP.
         epilogue, epilogue_bytes, cta_launch: see :class:`Costs`; issue: cycles to ask for one step's operands.
+        bubble: cycles between two steps of a CTA in which only other CTAs of the SM compute (barriers, latencies).
         residents: what the L2 holds at the start.
     """
 
@@ -54,6 +55,7 @@ class Grid:
     a_share: int = 1
     b_share: int = 1
     issue: float = 4.0
+    bubble: float = 0.0
     residents: Sequence[Resident] = field(default=())
 
 
@@ -137,7 +139,7 @@ def simulate(chip: Chip, grid: Grid) -> GridResult:
     packed[gl.G_L2_LATENCY], packed[gl.G_DRAM_LATENCY] = ticks(chip.l2_latency), ticks(chip.dram_latency)
     packed[gl.G_DRAM_READ_RATE] = rate(chip.dram_read_hz / chip.clock_hz)
     packed[gl.G_DRAM_WRITE_RATE] = rate(chip.dram_write_hz / chip.clock_hz)
-    packed[gl.G_DIRTY_BYTES] = round(grid.out_granule_bytes)
+    packed[gl.G_DIRTY_BYTES], packed[gl.G_BUBBLE] = round(grid.out_granule_bytes), ticks(grid.bubble)
     cache = new_cache(max(1, round(chip.l2_usable_bytes)), max(1, round(grid.granule_bytes)), policy=NOT_RECENT)
     for part in grid.residents:
         warm_share(cache, part.first, part.granules, round(part.share * SHARE_ONE), int(part.dirty))

@@ -98,8 +98,8 @@ def _load(grid, cta, state, cache, out, tick, c, step, chunk, steps, sm):
 
 
 @inlined
-def _compute(cta, state, out, slot, c, first, last, cause, steps, sm):
-    """Arithmetic of a chunk; the tick at which it is done."""
+def _compute(grid, cta, state, out, slot, c, first, last, cause, steps, sm):
+    """Arithmetic of a chunk; the tick at which it is done. Bubbles between steps are the slot's own: others may fill them."""
     each = cta[c, gl.C_STEP_TICKS]
     free = max(state.slots[slot, gl.S_DONE], state.pipe[sm])
     begin = max(first, free)
@@ -107,6 +107,7 @@ def _compute(cta, state, out, slot, c, first, last, cause, steps, sm):
     out[cause] += done - free - each * steps
     out[gl.R_BUSY] += each * steps
     state.pipe[sm] = done
+    done += grid[gl.G_BUBBLE] * steps
     state.slots[slot, gl.S_DONE] = done
     return done
 
@@ -187,7 +188,7 @@ def run_grid(grid, cta, state, cache, out):
         c, step, sm = state.slots[slot, gl.S_CTA], state.slots[slot, gl.S_STEP], slot % sms
         steps = min(grid[gl.G_CHUNK], cta[c, gl.C_STEPS] - step)
         first, last, cause = _load(grid, cta, state, cache, out, tick, c, step, step // grid[gl.G_CHUNK], steps, sm)
-        done = _compute(cta, state, out, slot, c, first, last, cause, steps, sm)
+        done = _compute(grid, cta, state, out, slot, c, first, last, cause, steps, sm)
         chunks = state.slots[slot, gl.S_CHUNKS]
         state.ring[slot, chunks % gl.RING] = done
         state.slots[slot, gl.S_CHUNKS] = chunks + 1

@@ -24,8 +24,8 @@ RATE_BITS = 24
 # the whole launch
 (
     G_SMS, G_SLOTS, G_STAGES, G_CHUNK, G_ISSUE, G_A_SHARE, G_B_SHARE, G_EPILOGUE, G_EPILOGUE_RATE, G_OVERLAP, G_CTA_LAUNCH,
-    G_PORT_RATE, G_L2_RATE, G_L2_LATENCY, G_DRAM_READ_RATE, G_DRAM_WRITE_RATE, G_DRAM_LATENCY, G_DIRTY_BYTES, N_GRID,
-) = range(19)  # fmt: skip
+    G_PORT_RATE, G_L2_RATE, G_L2_LATENCY, G_DRAM_READ_RATE, G_DRAM_WRITE_RATE, G_DRAM_LATENCY, G_DIRTY_BYTES, G_BUBBLE, N_GRID,
+) = range(20)  # fmt: skip
 NO_OVERLAP, LOADS_OVERLAP, ALL_OVERLAP = 0, 1, 2
 """What goes on while a CTA writes its output: nothing of its slot; the next tile's loads; its loads and its arithmetic."""
 
