@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from .gpu import DTYPE_BYTES, Architecture
-from .values import Count, Duration, Flag, PerMille, Sourced, SourceKind, Spec, sourced_values
+from .values import Count, CountOrZero, Duration, Flag, PerMille, Sourced, SourceKind, Spec, sourced_values
 
 
 class Tile(Spec):
@@ -185,12 +185,13 @@ class RowwiseKernel(Spec):
     passes: int = Field(default=1, gt=0, le=4, description="times that a row is read")
     warp_row: int = Field(default=0, ge=0, le=4096, description="form warp: longest row that a warp holds")
     instructions: Count = Field(description="instructions for one element in one pass, loads, stores and addresses included")
+    fixed: CountOrZero = Field(description="instructions of each warp beside those: to begin, to add up rows, to end")
 
 
 class RowwisePolicy(Spec):
     """Row-wise and elementwise kernels, by operation."""
 
-    sync: Count = Field(description="SM clocks in which a CTA adds up a row at the end of a pass")
+    sync: Count = Field(description="SM clocks that a CTA waits at the end of a pass until its warps have added up a row")
     kernels: dict[str, RowwiseKernel]
 
     def kernel(self, op: str) -> RowwiseKernel:

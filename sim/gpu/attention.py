@@ -1,14 +1,17 @@
 """Attention kernels: FlashAttention prefill and decode as grids of CTAs, with the small kernels that go with them."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from math import gcd
+from typing import NamedTuple
 
 import numpy as np
 
 from ...arch.stack import AttentionGeneration, AttentionPolicy
+from ...arch.values import Duration
 from ..kernels import gpu_layout as gl
 from .attention_plan import Plan, plan, steps_of_tiles, up
-from .engine import Grid, GridResult, KernelRun, Resident, simulate, ticks
+from .engine import Grid, GridResult, KernelRun, Resident, simulate
 from .gemm import extended
 from .kernels import Attention
 from .loop import Loop, resident_share
@@ -18,45 +21,103 @@ EVENTS = 6000
 """Events up to which a launch is simulated step by step; beyond, steps are taken in chunks."""
 CTAS = 3000
 """CTAs up to which a launch is simulated whole; beyond, some units are, and the rest is more of the same."""
-COPY_BYTES = 16384
-"""Bytes that a CTA of a helper kernel copies in one step."""
-_ORIGIN_Q, _ORIGIN_OUT, _ORIGIN_V = 1 << 40, 1 << 41, 1 << 42
+COPY_BYTES, COPY_THREADS = 4096, 128
+"""Bytes that a CTA of a copy moves, and its threads."""
+COMBINE_ROWS = 8
+"""Rows that a CTA adds up."""
+WRITE_THREADS = 512
+"""Most threads of the CTA that writes a token's key and value."""
+SCANNED = 31
+"""Sequences that a warp of FlashAttention 3's scheduler looks at together."""
+DYNAMIC = 992
+"""Sequences up to which FlashAttention 3 counts blocks first."""
+OUT_BYTES = 64.0
+"""Bytes a cycle that a CTA writes."""
+_ORIGIN_Q, _ORIGIN_OUT, _ORIGIN_V, _ORIGIN_OLD = 1 << 40, 1 << 41, 1 << 42, 1 << 43
+
+
+class Shares(NamedTuple):
+    """Shares that the L2 holds: of all operands when a call begins; of keys and values when attention itself begins."""
+
+    call: float
+    keys: float
 
 
 def run_attention(attention: Attention, chip: Chip, policy: AttentionPolicy, costs: Costs, loop: Loop) -> KernelRun:
     """Simulate one call: writing the new keys and values, attention, and adding up its parts.
+
+    All that the library costs beside its launches is in ``policy``; of ``costs``, nothing else is used.
 
     Raises:
         KeyError: the library has no tile for such large heads, or the chip no rate for the type.
         ValueError: a call that makes no sense.
     """
     cut = plan(attention, chip, policy)
-    share = _warm_share(attention, chip, loop)
-    result = _attend(attention, chip, policy, costs, cut, share)
-    launches = 1
-    if attention.phase != "encoder" and policy.separate_kv_write.value:
-        tokens = attention.batch * attention.seq_q
-        size = round(2 * tokens * attention.kv_heads * attention.head_dim * ELEMENT_BYTES[attention.dtype])
-        result, launches = _copy(chip, costs, size, size, share) + result, launches + 1
+    share = shares(attention, chip, policy, cut, loop)
+    result = _attend(attention, chip, policy, cut, share)
+    us, launches = _us(policy.call, chip), 1
+    for extra in _helpers(attention, chip, policy, cut, share):
+        result, launches = result + extra, launches + 1
+    if cut.splits > 1:  # launched while attention still runs, where the stack knows how: its launch is in its cost
+        us, launches = us + _us(policy.combine, chip), launches - 1
     if policy.generation is AttentionGeneration.FA3:
-        launches += 1  # one CTA that counts the blocks of each sequence
-    if cut.splits > 1:
-        rows = attention.batch * attention.heads * attention.seq_q * attention.head_dim
-        combined = _copy(chip, costs, 4 * rows * cut.splits, round(rows * ELEMENT_BYTES[attention.dtype]), 1.0)
-        result, launches = result + combined, launches + 1
+        counted = attention.batch <= DYNAMIC  # a CTA counts the blocks of each sequence first, and tiles read its counts
+        us += _us(policy.sequences, chip) * attention.batch / SCANNED * (2 if counted else 1)
+        launches += counted
     waves = cut.units * cut.tiles * cut.splits / (chip.sms * cut.slots)
     choice = f"tile {cut.queries}x{cut.keys}, {cut.group} heads a tile, split-KV {cut.splits}, {waves:.1f} waves"
-    return KernelRun(result.cycles / chip.clock_hz * 1e6, launches, choice, waves, result)
+    return KernelRun(us + result.cycles / chip.clock_hz * 1e6, launches, choice, waves, result)
 
 
-def _warm_share(attention: Attention, chip: Chip, loop: Loop) -> float:
-    """Share of the operands that the L2 holds when a call begins."""
-    if loop.cold:
-        return 0.0
+def _us(duration: Duration, chip: Chip) -> float:
+    """Microseconds, of cycles too."""
+    return duration.value / chip.clock_hz * 1e6 if duration.in_cycles else duration.value / 1e6
+
+
+def _cycles(duration: Duration, chip: Chip) -> float:
+    """SM cycles, of a time too."""
+    return _us(duration, chip) * 1e-6 * chip.clock_hz
+
+
+def _helpers(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan, share: Shares) -> Iterator[GridResult]:
+    """The small kernels of a call: the write into the cache, copies that turn queries into rows, adding up parts."""
+    a, element = attention, ELEMENT_BYTES[attention.dtype]
+    life = _cycles(policy.kv_write, chip)
+    if a.phase != "encoder" and policy.separate_kv_write.value:
+        width = a.kv_heads * a.head_dim
+        threads, size = min(WRITE_THREADS, up(width, 32) * 32), width * element
+        yield copy(chip, Copy(a.batch * a.seq_q, threads, 2, size, 2 * size, life), share.call)
+    if turned(policy, cut):
+        query_bytes = a.batch * a.heads * a.seq_q * a.head_dim * element
+        ctas = up(round(query_bytes), COPY_BYTES)
+        for _ in range(3 if a.batch > 1 and a.kv_heads > 1 else 1):  # queries in, results out; one copy where no order changes
+            yield copy(chip, Copy(ctas, COPY_THREADS, 1, query_bytes / ctas, query_bytes / ctas, life), share.call)
+    if cut.splits > 1:
+        rows = a.batch * a.heads * a.seq_q
+        size = a.head_dim * min(rows, COMBINE_ROWS)
+        stages = 4 if policy.generation is AttentionGeneration.FA3 else 1
+        ctas = up(rows, COMBINE_ROWS)
+        yield copy(chip, Copy(ctas, COPY_THREADS, cut.splits, 4 * size, size * element, life, stages), 1.0)
+
+
+def turned(policy: AttentionPolicy, cut: Plan) -> bool:
+    """Whether copies bring query heads into the order of rows: FlashAttention 2 packs heads only outside of its kernel."""
+    return policy.generation is AttentionGeneration.FA2 and cut.group > 1
+
+
+def shares(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan, loop: Loop) -> Shares:
+    """What a call of a loop finds: its queries and results, new keys and values, and the cache that they are written to.
+
+    Where all keys are new, they have just been written when attention begins, and what fits is there even in a cold call.
+    """
     a = attention
-    size = ELEMENT_BYTES[a.dtype] * a.head_dim
-    once = 2 * a.batch * size * (a.kv_heads * a.seq_kv + a.heads * a.seq_q)
-    return resident_share(loop.copies * once, chip.l2_usable_bytes)
+    size = 2 * ELEMENT_BYTES[a.dtype] * a.head_dim * a.batch
+    writes = a.phase != "encoder" and bool(policy.separate_kv_write.value)
+    new, cache, queries = size * a.kv_heads * a.seq_q if writes else 0.0, size * a.kv_heads * a.seq_kv, size * a.heads * a.seq_q
+    queries *= 2 if turned(policy, cut) else 1
+    call = 0.0 if loop.cold else resident_share(loop.copies * (new + cache + queries), chip.l2_usable_bytes)
+    written = resident_share(new + cache, chip.l2_usable_bytes) if writes and a.seq_q == a.seq_kv else 0.0
+    return Shares(call, max(call, written))
 
 
 def step_cycles(chip: Chip, policy: AttentionPolicy, cut: Plan, dtype: str) -> float:
@@ -67,9 +128,9 @@ def step_cycles(chip: Chip, policy: AttentionPolicy, cut: Plan, dtype: str) -> f
     return products + softmax * policy.exposed_softmax.value / 1000
 
 
-def _attend(attention: Attention, chip: Chip, policy: AttentionPolicy, costs: Costs, cut: Plan, share: float) -> GridResult:
+def _attend(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan, share: Shares) -> GridResult:
     def run(units: int) -> GridResult:
-        return simulate(chip, _grid(attention, chip, policy, costs, cut._replace(units=units), share))
+        return simulate(chip, _grid(attention, chip, policy, cut._replace(units=units), share))
 
     each, slots = cut.tiles * cut.splits, chip.sms * cut.slots
     if cut.units * each <= CTAS:
@@ -85,7 +146,7 @@ def _attend(attention: Attention, chip: Chip, policy: AttentionPolicy, costs: Co
     return extended(run(first), run(first + period), (cut.units - first - period) / period)
 
 
-def _grid(attention: Attention, chip: Chip, policy: AttentionPolicy, costs: Costs, cut: Plan, share: float) -> Grid:
+def _grid(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan, share: Shares) -> Grid:
     a, fa3 = attention, policy.generation is AttentionGeneration.FA3
     whole = steps_of_tiles(a, cut)
     blocks = int(whole.max())
@@ -121,32 +182,92 @@ def _grid(attention: Attention, chip: Chip, policy: AttentionPolicy, costs: Cost
     cta[:, :, gl.C_PRE_GRANULES], cta[:, :, gl.C_PRE_BYTES] = q_granules, round(q_bytes)
     cta[:, :, gl.C_OUT_FIRST] = _ORIGIN_OUT + (unit * n + np.arange(n)) * out_granules
     cta[:, :, gl.C_OUT_GRANULES], cta[:, :, gl.C_OUT_BYTES] = out_granules, round(out_bytes)
-    cta[:, :, gl.C_STEP_TICKS] = ticks(step_cycles(chip, policy, cut, a.dtype))
+    each = step_cycles(chip, policy, cut, a.dtype) + _cycles(policy.tile, chip) / steps.ravel()[kept]
+    cta[:, :, gl.C_STEP_TICKS] = np.round(each * gl.TICKS).astype(np.int64)
     kv_granules = up(cut.units, sharing) * span
-    residents = [] if share == 0 else [
-        Resident(_ORIGIN_OUT, cut.units * n * out_granules, share, True),
-        Resident(_ORIGIN_Q, cut.units * cut.tiles * q_granules, share), Resident(0, kv_granules, share),
-        Resident(_ORIGIN_V, kv_granules, share),
-    ]  # fmt: skip
+    parts = (
+        Resident(_ORIGIN_OUT, cut.units * n * out_granules, share.call, True),
+        Resident(_ORIGIN_Q, cut.units * cut.tiles * q_granules, share.call),
+        Resident(0, kv_granules, share.keys, a.phase == "prefill"),
+        Resident(_ORIGIN_V, kv_granules, share.keys, a.phase == "prefill"),
+    )
     return Grid(
         cta.reshape(-1, gl.N_CTA), cut.slots, cut.stages, chunk, granule_bytes, out_bytes / out_granules,
-        gl.LOADS_OVERLAP if fa3 else gl.NO_OVERLAP, costs.epilogue, costs.epilogue_bytes, costs.cta_launch, residents=residents,
+        gl.NO_OVERLAP, chip.l2_latency, OUT_BYTES, 0.0,
+        residents=[part for part in parts if part.share > 0],
     )  # fmt: skip
 
 
-def _copy(chip: Chip, costs: Costs, read: int, written: int, share: float) -> GridResult:
-    """A helper kernel: ``read`` bytes in, ``written`` bytes out, by CTAs that each do a little."""
-    slots = 8
-    n = max(1, min(up(read, COPY_BYTES), 4 * chip.sms * slots))
-    cta = np.zeros((n, gl.N_CTA), np.int64)
+class Copy(NamedTuple):
+    """A helper kernel: CTAs that each make ``steps`` reads, one after another, and write in the end.
+
+    Attributes:
+        threads: of a CTA; as many CTAs run on an SM as have room.
+        step_bytes: read in a step; written: in the end.
+        life: cycles of a CTA beside its traffic; stages: reads in flight.
+    """
+
+    ctas: int
+    threads: int
+    steps: int
+    step_bytes: float
+    written: float
+    life: float
+    stages: int = 1
+
+
+def copy(chip: Chip, kernel: Copy, share: float) -> GridResult:
+    """Simulate a helper kernel that finds a share of its data in the L2.
+
+    All CTAs do the same, so of a large launch a quarter of the chip is simulated, with a quarter of its memory's rates, and
+    of many waves, two; the others are more of the same.
+    """
+    small = chip if kernel.ctas < 4 * chip.sms else part_of(chip, max(1, chip.sms // 4))
+    ctas = kernel.ctas * small.sms / chip.sms
+    wave = small.sms * max(1, min(chip.max_ctas, chip.max_threads // kernel.threads))
+    if ctas <= 3 * wave:
+        result = _run_copy(small, kernel, up(kernel.ctas * small.sms, chip.sms), share)
+    else:
+        one, two = (_run_copy(small, kernel, n * wave, share) for n in (1, 2))
+        result = extended(one, two, ctas / wave - 2)
+    return result if small is chip else scaled(result, chip.sms / small.sms)
+
+
+def part_of(chip: Chip, sms: int) -> Chip:
+    """Some SMs of a chip, with their share of the L2 and the DRAM."""
+    part = sms / chip.sms
+    return replace(
+        chip, sms=sms, l2_bytes=chip.l2_bytes * part, l2_usable_bytes=chip.l2_usable_bytes * part,
+        dram_read_hz=chip.dram_read_hz * part, dram_write_hz=chip.dram_write_hz * part,
+    )  # fmt: skip
+
+
+def scaled(result: GridResult, times: float) -> GridResult:
+    """As long, on a chip so many times larger."""
+    return replace(
+        result, dram_read_bytes=round(result.dram_read_bytes * times), dram_write_bytes=round(result.dram_write_bytes * times),
+        l2_read_bytes=round(result.l2_read_bytes * times), l2_hit_bytes=round(result.l2_hit_bytes * times),
+        l2_write_bytes=round(result.l2_write_bytes * times), busy=result.busy * times,
+        stalls={k: v * times for k, v in result.stalls.items()}, bytes_in_flight=result.bytes_in_flight * times,
+    )  # fmt: skip
+
+
+def _run_copy(chip: Chip, kernel: Copy, n: int, share: float) -> GridResult:
+    slots = max(1, min(chip.max_ctas, chip.max_threads // kernel.threads))
+    granule_bytes = max(1.0, kernel.step_bytes)
+    written, granules = max(1, round(kernel.written)), max(1, round(kernel.written / granule_bytes))
     index = np.arange(n)
-    cta[:, gl.C_STEPS] = 1
-    cta[:, gl.C_A_FIRST], cta[:, gl.C_A_GRANULES], cta[:, gl.C_A_BYTES] = index, 1, max(1, read // n)
-    cta[:, gl.C_OUT_FIRST], cta[:, gl.C_OUT_GRANULES], cta[:, gl.C_OUT_BYTES] = index + _ORIGIN_OUT, 1, max(1, written // n)
-    residents = [Resident(_ORIGIN_OUT, n, share, True), Resident(0, n, share)] if share > 0 else []
-    quiet = replace(costs, epilogue=0.0)
-    grid = Grid(
-        cta, slots, 1, 1, max(read, written) / n, written / n, gl.NO_OVERLAP, quiet.epilogue, quiet.epilogue_bytes,
-        quiet.cta_launch, residents=residents,
+    cta = np.zeros((n, gl.N_CTA), np.int64)
+    cta[:, gl.C_STEPS], cta[:, gl.C_A_STRIDE], cta[:, gl.C_A_GRANULES] = kernel.steps, 1, 1
+    cta[:, gl.C_A_FIRST], cta[:, gl.C_A_BYTES] = index * kernel.steps, max(1, round(kernel.step_bytes))
+    cta[:, gl.C_OUT_FIRST], cta[:, gl.C_OUT_GRANULES] = _ORIGIN_OUT + index * granules, granules
+    cta[:, gl.C_OUT_BYTES] = written
+    lines = int(chip.l2_usable_bytes / granule_bytes)
+    parts = (
+        Resident(_ORIGIN_OLD, lines if 0 < share < 1 else 0, 1.0, True),
+        Resident(_ORIGIN_OUT, n * granules, share, True), Resident(0, n * kernel.steps, share),
     )  # fmt: skip
-    return simulate(chip, grid)
+    return simulate(chip, Grid(
+        cta, slots, kernel.stages, 1, granule_bytes, written / granules, gl.NO_OVERLAP, kernel.life, OUT_BYTES, 0.0,
+        residents=[part for part in parts if part.granules and part.share > 0],
+    ))  # fmt: skip

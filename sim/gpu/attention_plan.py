@@ -19,7 +19,6 @@ THREAD_REGISTERS = 255
 """Registers that a thread of an attention kernel takes: all that it can have."""
 ENOUGH_EFFICIENCY = 0.85
 ENOUGH_FILL = 0.8
-FEW_BLOCKS = 4
 MARGIN = 1.1
 
 
@@ -77,7 +76,7 @@ def plan(attention: Attention, chip: Chip, policy: AttentionPolicy) -> Plan:
         blocks = up(a.seq_kv, tile.keys)
         most = policy.max_splits.value
         if fa3:
-            splits = _splits_fa3(chip.sms, units // a.batch, a.batch, tiles, blocks, most)
+            splits = _splits_fa3(chip.sms, units // a.batch, a.batch, tiles, blocks, most, policy.few_blocks.value)
         elif a.seq_q == 1 and group > 1:
             splits = wave_splits(units * tiles, 2 * chip.sms, blocks, most, even=True)
     return Plan(tile.queries, tile.keys, lanes, max(2, tile.stages), max(1, slots), group, units, tiles, splits)
@@ -96,9 +95,9 @@ def wave_splits(tiles: int, slots: int, blocks: int, most: int, even: bool = Fal
     return next(n for n in able if filled[n] >= ENOUGH_EFFICIENCY * max(filled.values()))
 
 
-def _splits_fa3(sms: int, heads: int, batch: int, tiles: int, blocks: int, most: int) -> int:
+def _splits_fa3(sms: int, heads: int, batch: int, tiles: int, blocks: int, most: int, few: int) -> int:
     """FlashAttention 3 with sequences of any length: an upper limit as if one sequence were alone, then parts of even size."""
-    if blocks <= FEW_BLOCKS:
+    if blocks <= few:
         return 1
     limit = wave_splits(heads * tiles, sms, blocks, most)
     blocks_per_sm = int(np.ceil(batch * tiles * blocks * MARGIN * heads / sms))
