@@ -16,7 +16,7 @@ from .device import Device, MeasureError
 from .kernel import Kernel, Mode, allocated_bytes, copies_to_exceed, flops, job_key
 from .logfile import LogFile, open_log
 from .micro import micro_kernels
-from .order import plan, stratified
+from .order import plan
 from .telemetry import Watch
 from .timing import MOST_CALLS, Pace, Timed, burst, calls_per_sample, estimate_us, flushed, sustained
 from .transformer import transformer_kernels
@@ -70,7 +70,7 @@ def kernels_of(request: Request, sm_count: int) -> list[Kernel]:
     kernels = transformer_kernels(request.seed) if request.suite == "transformer" else micro_kernels(request.seed, sm_count)
     chosen = [kernel for kernel in kernels if not request.only or kernel.op in request.only]
     if request.scale < 1:
-        chosen = stratified((kernel.scaled(request.scale) for kernel in chosen), request.seed)
+        chosen = list(dict.fromkeys(kernel.scaled(request.scale) for kernel in chosen))
     return chosen[: request.points or None]
 
 

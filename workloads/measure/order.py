@@ -17,27 +17,36 @@ EAGER_EVERY, FLUSH_EVERY, SUSTAINED_EVERY = 3, 6, 12
 
 def stratum(kernel: Kernel) -> tuple[str | int, ...]:
     """Kernels that are alike: op, dtype, variant, tokens by a factor of 4, bytes and work by a factor of 16."""
-    tokens = max(kernel.m, kernel.seq_q)
+    tokens = max(kernel.m, kernel.seq_q, kernel.batch if kernel.op == "attn_decode" else 0)
     scale = [math.log(max(1, x), 16) for x in (touched_bytes(kernel), flops(kernel))]
     return (kernel.op, kernel.dtype, kernel.variant, kernel.head_dim, tokens.bit_length() // 2, *(int(x) for x in scale))
 
 
 def stratified(kernels: Iterable[Kernel], seed: int) -> list[Kernel]:
-    """The kernels, none twice, so that every beginning of the list is spread over all strata.
+    """The kernels, none twice, so that every beginning of the list is a sample of all.
 
-    Within a stratum the order is random; the i-th of its s kernels is placed at i / s of the list, so the first of each
-    stratum come first, the rare ones among them. The same seed gives the same order on every machine.
+    Each op is spread evenly over the list, within an op each stratum, and within a stratum the order is random. The same
+    seed gives the same order on every machine.
     """
-    strata: dict[tuple[str | int, ...], list[Kernel]] = defaultdict(list)
+    ops: dict[str, dict[tuple[str | int, ...], list[Kernel]]] = defaultdict(lambda: defaultdict(list))
     for kernel in dict.fromkeys(kernels):
-        strata[stratum(kernel)].append(kernel)
-    random, placed = Random(seed), list[tuple[float, float, Kernel]]()
-    for key in sorted(strata):
-        members = strata[key]
-        random.shuffle(members)
-        placed += [(i / len(members), random.random(), kernel) for i, kernel in enumerate(members)]
-    placed.sort(key=lambda item: item[:2])
-    return [kernel for _, _, kernel in placed]
+        ops[kernel.op][stratum(kernel)].append(kernel)
+    random = Random(seed)
+    ordered: list[list[Kernel]] = []
+    for op in sorted(ops):
+        members = [ops[op][key] for key in sorted(ops[op])]
+        for group in members:
+            random.shuffle(group)
+        ordered.append(_spread(members, [random.random() for _ in members]))
+    return _spread(ordered, [0.5] * len(ordered))
+
+
+def _spread(groups: Sequence[Sequence[Kernel]], offsets: Sequence[float]) -> list[Kernel]:
+    """One list of all groups: the i-th of a group's s kernels at (i + offset) / s of it."""
+    pairs = zip(groups, offsets, strict=True)
+    placed = [((i + offset) / len(group), kernel) for group, offset in pairs for i, kernel in enumerate(group)]
+    placed.sort(key=lambda item: item[0])
+    return [kernel for _, kernel in placed]
 
 
 def modes_of(kernel: Kernel, rank: int) -> list[Mode]:

@@ -73,18 +73,21 @@ class CudaTimer:
     launches: tuple[str, ...] = ("graph", "eager")
 
     def __init__(self, cuda: Any) -> None:
-        self._cuda = cuda
+        self._cuda, self._stream = cuda, cuda.Stream()
 
     def loop(self, calls: Sequence[Call], launch: str, count: int) -> Call:
         """See :class:`Timer`. A graph is captured here, so that replaying it is all that is timed."""
         chain = CpuTimer().loop(calls, "eager", count)
-        return self._captured(chain) if launch == "graph" else chain
+        return self._captured(calls[0], chain) if launch == "graph" else chain
 
-    def _captured(self, chain: Call) -> Call:
+    def _captured(self, first: Call, chain: Call) -> Call:
+        """A graph of the chain. One call goes before, so that what a library sets up on a stream is not captured."""
         cuda = self._cuda
         cuda.synchronize()
-        graph, stream = cuda.CUDAGraph(), cuda.Stream()
-        with cuda.stream(stream):
+        graph = cuda.CUDAGraph()
+        with cuda.stream(self._stream):
+            first()
+            cuda.synchronize()
             graph.capture_begin()
             try:
                 chain()
@@ -118,13 +121,17 @@ class CudaTimer:
 
 @dataclass(frozen=True)
 class Pace:
-    """How long to measure. A sample is as many calls as take `sample_us`, a burst 3 to `repeats` samples, `burst_s` if it can."""
+    """How long to measure. A sample is as many calls as take `sample_us`, a burst 3 to `repeats` samples, `burst_s` if it can.
+
+    Before a burst come `warmups` samples and more until `warm_s` are over, which brings an idle device to its clock.
+    """
 
     sample_us: float = 300.0
     repeats: int = 20
     burst_s: float = 0.2
     sustain_s: float = 1.0
     warmups: int = 3
+    warm_s: float = 0.01
 
     def samples(self, sample_us: float) -> int:
         """Samples of this length that fit a burst."""
@@ -171,9 +178,9 @@ def burst(timer: Timer, calls: Sequence[Call], launch: str, count: int, pace: Pa
 
 
 def _warmed_us(timer: Timer, run: Call, pace: Pace, before: Call | None = None) -> float:
-    """Time of a run after warming up: once if that takes a whole burst, else `pace.warmups` times."""
+    """Time of a run after warming up; of one run if that takes a whole burst."""
     times = timer.laps(run, 1, before)
-    while len(times) < pace.warmups and sum(times) < pace.burst_s * 1e6:
+    while (len(times) < pace.warmups or sum(times) < pace.warm_s * 1e6) and sum(times) < pace.burst_s * 1e6:
         times += timer.laps(run, 1, before)
     return times[-1]
 
