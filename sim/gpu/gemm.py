@@ -17,7 +17,7 @@ from .machine import Chip, Costs
 SWIZZLE = 8
 """Tiles along m that a group of CTAs covers before it moves along n."""
 EVENTS = 4000
-"""Events up to which a launch is simulated step by step; beyond, steps are taken in chunks (see :func:`_chunk`)."""
+"""Events up to which a launch is simulated step by step; beyond, steps are taken in chunks (see :func:`gemm_chunk`)."""
 LOOK = 3
 """Kernels of the menu that are simulated: those that the estimate ranks first."""
 _ORIGIN_B, _ORIGIN_OUT, _ORIGIN_OLD = 1 << 40, 1 << 41, 1 << 42
@@ -94,11 +94,11 @@ def run_kernel(
 ) -> KernelRun:
     """Simulate one kernel with one split of k."""
     steps = _up(gemm.k, kernel.k)
-    chunk = _chunk(gemm, chip, kernel, splits, events)
-    ctas = _ctas(gemm, kernel, splits)
+    chunk = gemm_chunk(gemm, chip, kernel, splits, events)
+    ctas = gemm_ctas(gemm, kernel, splits)
     result = _long_k(gemm, chip, costs, kernel, splits, found, chunk, 8 * events) if steps // splits > 64 * chunk else None
     if result is None:
-        result = simulate(chip, _grid(gemm, chip, costs, kernel, splits, found, chunk))
+        result = simulate(chip, gemm_grid(gemm, chip, costs, kernel, splits, found, chunk))
     us = result.cycles / chip.clock_hz * 1e6
     if splits > 1:
         partials = 4.0 * gemm.batch * gemm.m * gemm.n * splits * 2
@@ -108,11 +108,12 @@ def run_kernel(
     return KernelRun(us, 1 if splits == 1 else 2, choice, waves, result)
 
 
-def _ctas(gemm: Gemm, kernel: TileKernel, splits: int) -> int:
+def gemm_ctas(gemm: Gemm, kernel: TileKernel, splits: int) -> int:
+    """CTAs of a launch."""
     return gemm.batch * _up(gemm.m, kernel.m) * _up(gemm.n, kernel.n) * splits
 
 
-def _chunk(gemm: Gemm, chip: Chip, kernel: TileKernel, splits: int, events: int) -> int:
+def gemm_chunk(gemm: Gemm, chip: Chip, kernel: TileKernel, splits: int, events: int) -> int:
     """Steps taken together: few enough that a CTA still has 4 chunks and that what runs at once needs a fifth of the L2."""
     tiles_m, tiles_n = _up(gemm.m, kernel.m), _up(gemm.n, kernel.n)
     steps = _up(_up(gemm.k, kernel.k), splits)
@@ -121,7 +122,7 @@ def _chunk(gemm: Gemm, chip: Chip, kernel: TileKernel, splits: int, events: int)
     columns = min(tiles_n, _up(at_once, rows))
     step_bytes = (rows * kernel.m * gemm.a_bytes + columns * kernel.n * gemm.b_bytes) * kernel.k * splits
     most = max(1, int(chip.l2_usable_bytes * 0.2 / step_bytes))
-    chunk, total = 1, _ctas(gemm, kernel, splits) * steps
+    chunk, total = 1, gemm_ctas(gemm, kernel, splits) * steps
     while total > events * chunk and steps >= 8 * chunk and 2 * chunk <= most:
         chunk *= 2
     return chunk
@@ -132,10 +133,10 @@ def _long_k(
 ) -> GridResult | None:
     """A long loop over k is the same over and over: simulate 24 and 32 chunks of it, and add as many of the difference."""
     whole = _up(gemm.k, kernel.k) / (chunk * splits)
-    if _ctas(gemm, kernel, splits) * whole < events:
+    if gemm_ctas(gemm, kernel, splits) * whole < events:
         return None
     short, longer = (
-        simulate(chip, _grid(gemm._replace(k=n * chunk * kernel.k * splits), chip, costs, kernel, splits, found, chunk))
+        simulate(chip, gemm_grid(gemm._replace(k=n * chunk * kernel.k * splits), chip, costs, kernel, splits, found, chunk))
         for n in (24, 32)
     )
     return extended(short, longer, (whole - 32) / 8)
@@ -156,9 +157,10 @@ def extended(short: GridResult, longer: GridResult, times: float) -> GridResult:
     )  # fmt: skip
 
 
-def _grid(
+def gemm_grid(
     gemm: Gemm, chip: Chip, costs: Costs, kernel: TileKernel, splits: int, found: Residency, chunk: int
 ) -> Grid:
+    """The launch of one kernel with one split of k, ``chunk`` steps taken together."""
     tiles_m, tiles_n = _up(gemm.m, kernel.m), _up(gemm.n, kernel.n)
     swizzle = min(tiles_m, SWIZZLE)
     deep = min(kernel.k, gemm.k) * chunk
@@ -166,7 +168,7 @@ def _grid(
     granule_bytes = max(a_chunk, b_chunk) / 2
     out_tile = kernel.m * kernel.n * (gemm.out_bytes if splits == 1 else 4)
     granules = tuple(max(1, round(x / granule_bytes)) for x in (a_chunk, b_chunk, out_tile))
-    cta = np.zeros((_ctas(gemm, kernel, splits), gl.N_CTA), np.int64)
+    cta = np.zeros((gemm_ctas(gemm, kernel, splits), gl.N_CTA), np.int64)
     step = ticks(max(kernel.m * kernel.n * min(kernel.k, gemm.k) / chip.macs(gemm.dtype), costs.step_least) + costs.step)
     bytes_of = (gemm.a_bytes, gemm.b_bytes, gemm.out_bytes if splits == 1 else 4.0)
     gg.fill_gemm(cta, gemm.shape, kernel[:3], splits, chunk, swizzle, granules, bytes_of, gemm.batch, step)
