@@ -12,39 +12,6 @@ from .gpu import DTYPE_BYTES, Architecture
 from .values import Count, CountOrZero, Duration, Flag, PerMille, Sourced, SourceKind, Spec, sourced_values
 
 
-class Tile(Spec):
-    """One GEMM kernel: the block of the output that a CTA computes, and how it walks along k. Lengths are elements."""
-
-    m: int = Field(gt=0, le=1024)
-    n: int = Field(gt=0, le=1024)
-    k: int = Field(gt=0, le=1024, description="depth of one step of the copy pipeline")
-    stages: int = Field(gt=0, le=16, description="steps that the pipeline holds")
-    warps: int = Field(gt=0, le=32)
-    ctas_per_cluster: int = Field(default=1, gt=0, le=16)
-
-    def shared_bytes(self, element_bytes: int) -> int:
-        """Shared memory of the operand pipeline."""
-        return (self.m + self.n) * self.k * self.stages * element_bytes
-
-
-class TileMenu(Spec):
-    """The GEMM kernels of a library for some types."""
-
-    kind: SourceKind
-    ref: str
-    dtypes: tuple[str, ...]
-    tiles: tuple[Tile, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        for dtype in self.dtypes:
-            if dtype not in DTYPE_BYTES:
-                raise ValueError(f'dtypes: unknown type "{dtype}"; known: {", ".join(DTYPE_BYTES)}')
-        if len(set(self.tiles)) != len(self.tiles):
-            raise ValueError("tiles: a tile stands there twice")
-        return self
-
-
 class Choices(Spec):
     """Whole numbers that a library chooses from."""
 
@@ -59,14 +26,23 @@ class Choices(Spec):
         return self
 
 
+class GemmCosts(Spec):
+    """What a matrix product costs beside its work; cycles (``ck``) are those of the SM."""
+
+    step: Duration = Field(description="each step of the loop along k, beside its multiply-adds")
+    step_least: Duration = Field(description="the multiply-adds of a step, however small the tile")
+    epilogue: Duration = Field(description="from the last step of a tile to its first write")
+    epilogue_bytes: Count = Field(description="bytes a clock that a CTA then writes")
+    cta_launch: Duration = Field(description="starting a CTA on a slot that another has left")
+    split_pass: Duration = Field(description="adding up the parts of a split k, beside the traffic, its launch included")
+
+
 class GemmPolicy(Spec):
     """How a library multiplies matrices."""
 
     menus: dict[str, TileMenu]
     split_k: Choices = Field(description="parts into which k may be cut")
-    stream_k: Flag = Field(description="tiles may be cut along k so that all SMs end together")
-    persistent: Flag = Field(description="one CTA an SM walks over several tiles")
-    overlap_epilogue: Flag = Field(description="the next tile begins while the last one is written")
+    costs: GemmCosts
 
     @model_validator(mode="after")
     def _one_menu_a_type(self) -> Self:
@@ -150,7 +126,7 @@ class AttentionPolicy(Spec):
     generation: AttentionGeneration
     causal: AttentionTiles
     full: AttentionTiles = Field(description="not causal")
-    decode: AttentionTiles
+    decode: AttentionTiles = Field(description="where all query rows of a head, or of a group of packed heads, fit into its tile")
     split_kv: SplitKv
     max_splits: Count
     separate_kv_write: Flag = Field(description="the new keys and values are written by a kernel of their own")
@@ -158,10 +134,11 @@ class AttentionPolicy(Spec):
     softmax_operations: Count = Field(description="scalar instructions for each score, beside its exponential")
     exposed_softmax: PerMille = Field(description="share of the softmax that does not hide behind matrix products")
     few_blocks: Count = Field(description="blocks of keys up to which a sequence is not cut")
-    tile: Duration = Field(description="cycles that each query tile costs beside its steps: to be scheduled, to begin and to end")
+    tile: Duration = Field(description="what a query tile costs beside its steps: to be scheduled, to begin and to end")
+    tile_block: Duration = Field(description="the same for each 64 rows by 64 elements of its queries and results")
     sequences: Duration = Field(description="what the scheduler of tiles takes for 31 sequences")
     combine: Duration = Field(description="the kernel that adds up parts of split keys, beside its launch and traffic")
-    kv_write: Duration = Field(description="cycles that a CTA which writes the key and value of one token lives, beside its traffic")
+    kv_write: Duration = Field(description="what a CTA of a helper kernel takes beside its traffic")
     call: Duration = Field(description="a call of one operation in a graph of its own, beside its kernels")
 
 

@@ -21,12 +21,18 @@ EVENTS = 6000
 """Events up to which a launch is simulated step by step; beyond, steps are taken in chunks."""
 CTAS = 3000
 """CTAs up to which a launch is simulated whole; beyond, some units are, and the rest is more of the same."""
+STEADY = 4
+"""Waves after which a launch goes on as before, and waves from which that is read."""
+PART = 8
+"""Part of the chip that large launches of helper kernels are simulated on."""
 COPY_BYTES, COPY_THREADS = 4096, 128
 """Bytes that a CTA of a copy moves, and its threads."""
 COMBINE_ROWS = 8
 """Rows that a CTA adds up."""
 WRITE_THREADS = 512
 """Most threads of the CTA that writes a token's key and value."""
+BLOCK = 64 * 64
+"""Elements of a block of queries and results, by which the ends of a tile are counted."""
 SCANNED = 31
 """Sequences that a warp of FlashAttention 3's scheduler looks at together."""
 DYNAMIC = 992
@@ -121,32 +127,37 @@ def shares(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan,
 
 
 def step_cycles(chip: Chip, policy: AttentionPolicy, cut: Plan, dtype: str) -> float:
-    """SM cycles of one block of keys: both products, and what of the softmax does not hide behind them."""
+    """SM cycles of one block of keys: both products, and what of the softmax does not hide behind them.
+
+    In FlashAttention 2 the products of one CTA hide the softmax of another; where an SM has one CTA only, nothing hides.
+    """
     scores = cut.queries * cut.keys
     products = 2 * scores * cut.lanes / chip.macs(dtype)
     softmax = scores * (1 / chip.sfu_per_cycle + policy.softmax_operations.value / chip.simt_macs["fp32"])
-    return products + softmax * policy.exposed_softmax.value / 1000
+    alone = policy.generation is AttentionGeneration.FA2 and cut.units * cut.tiles * cut.splits <= chip.sms
+    return products + softmax * (1.0 if alone else policy.exposed_softmax.value / 1000)
 
 
 def _attend(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan, share: Shares) -> GridResult:
+    step = step_cycles(chip, policy, cut, attention.dtype)
+
     def run(units: int) -> GridResult:
-        return simulate(chip, _grid(attention, chip, policy, cut._replace(units=units), share))
+        return simulate(chip, _grid(attention, chip, policy, cut._replace(units=units), share, step))
 
     each, slots = cut.tiles * cut.splits, chip.sms * cut.slots
     if cut.units * each <= CTAS:
         return run(cut.units)
     period = slots // gcd(each, slots)
-    if period * each > CTAS:
-        period = max(1, up(CTAS // 2, each))
-    first = cut.units % period + period
-    while first * each < 2 * slots and first + period < cut.units:
-        first += period
-    if first + 2 * period >= cut.units:
+    if period * each > CTAS:  # whole waves would be too many units
+        period = 1
+    more = period * up(STEADY * slots, period * each)
+    first = cut.units % period + more
+    if first + 2 * more >= cut.units:
         return run(cut.units)
-    return extended(run(first), run(first + period), (cut.units - first - period) / period)
+    return extended(run(first), run(first + more), (cut.units - first - more) / more)
 
 
-def _grid(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan, share: Shares) -> Grid:
+def _grid(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan, share: Shares, step: float) -> Grid:
     a, fa3 = attention, policy.generation is AttentionGeneration.FA3
     whole = steps_of_tiles(a, cut)
     blocks = int(whole.max())
@@ -182,7 +193,8 @@ def _grid(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan, 
     cta[:, :, gl.C_PRE_GRANULES], cta[:, :, gl.C_PRE_BYTES] = q_granules, round(q_bytes)
     cta[:, :, gl.C_OUT_FIRST] = _ORIGIN_OUT + (unit * n + np.arange(n)) * out_granules
     cta[:, :, gl.C_OUT_GRANULES], cta[:, :, gl.C_OUT_BYTES] = out_granules, round(out_bytes)
-    each = step_cycles(chip, policy, cut, a.dtype) + _cycles(policy.tile, chip) / steps.ravel()[kept]
+    ends = _cycles(policy.tile, chip) + _cycles(policy.tile_block, chip) * cut.queries * cut.lanes / BLOCK
+    each = step + ends / steps.ravel()[kept]
     cta[:, :, gl.C_STEP_TICKS] = np.round(each * gl.TICKS).astype(np.int64)
     kv_granules = up(cut.units, sharing) * span
     parts = (
@@ -219,17 +231,17 @@ class Copy(NamedTuple):
 def copy(chip: Chip, kernel: Copy, share: float) -> GridResult:
     """Simulate a helper kernel that finds a share of its data in the L2.
 
-    All CTAs do the same, so of a large launch a quarter of the chip is simulated, with a quarter of its memory's rates, and
-    of many waves, two; the others are more of the same.
+    All CTAs do the same, so of a large launch a part of the chip is simulated, with that part of its memory's rates, and of
+    many waves, some; the others are more of the same.
     """
-    small = chip if kernel.ctas < 4 * chip.sms else part_of(chip, max(1, chip.sms // 4))
+    small = chip if kernel.ctas < 4 * chip.sms else part_of(chip, max(1, chip.sms // PART))
     ctas = kernel.ctas * small.sms / chip.sms
     wave = small.sms * max(1, min(chip.max_ctas, chip.max_threads // kernel.threads))
-    if ctas <= 3 * wave:
+    if ctas <= 3 * STEADY * wave:
         result = _run_copy(small, kernel, up(kernel.ctas * small.sms, chip.sms), share)
     else:
-        one, two = (_run_copy(small, kernel, n * wave, share) for n in (1, 2))
-        result = extended(one, two, ctas / wave - 2)
+        one, two = (_run_copy(small, kernel, n * STEADY * wave, share) for n in (1, 2))
+        result = extended(one, two, ctas / wave / STEADY - 2)
     return result if small is chip else scaled(result, chip.sms / small.sms)
 
 

@@ -60,11 +60,12 @@ def plan(attention: Attention, chip: Chip, policy: AttentionPolicy) -> Plan:
         raise ValueError(f"{a.heads} query heads do not share {a.kv_heads} key heads evenly")
     if a.phase != "encoder" and a.seq_q > a.seq_kv:
         raise ValueError(f"{a.seq_q} queries of {a.seq_kv} keys")
-    menu = {"prefill": policy.causal, "encoder": policy.full, "decode": policy.decode}[a.phase]
-    tile = menu.tile(a.head_dim)
     fa3 = policy.generation is AttentionGeneration.FA3
     packed = bool(policy.pack_gqa.value) and (fa3 or a.seq_q == 1)
     group = a.heads // a.kv_heads if packed else 1
+    tile = policy.decode.tile(a.head_dim)
+    if a.seq_q * group > tile.queries:
+        tile = (policy.causal if a.phase == "prefill" else policy.full).tile(a.head_dim)
     units = a.batch * a.heads // group
     tiles = up(a.seq_q * group, tile.queries)
     lanes = next((size for size in ((64, 96, 128, 192, 256) if fa3 else range(32, 513, 32)) if a.head_dim <= size), a.head_dim)
