@@ -2,18 +2,21 @@
 
 import ctypes
 import io
+import json
 import math
 import os
 import stat
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import torch
 from rowline.traces.kernellog import KernelHeader, KernelRow
-from rowline.workloads.measure import counters, marked, naming
+from rowline.workloads.measure import _operands, counters, marked, naming
+from rowline.workloads.measure.__main__ import main
 from rowline.workloads.measure.campaign import Campaign, Request
 from rowline.workloads.measure.kernel import Kernel
 from rowline.workloads.measure.logfile import LogFile
@@ -255,6 +258,68 @@ def test_a_child_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyP
     install(tmp_path, monkeypatch, "#!/bin/sh\nexec sleep 60\n")
     with pytest.raises(subprocess.TimeoutExpired):
         counters.counted(str(tmp_path / "ncu"), [GEMM], "none", 0, 0.2)
+
+
+class Recorder:
+    """Stands in for what the child asks of torch.cuda, and keeps the order of it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[str] = []
+        for module, name, word in (
+            (torch.cuda, "synchronize", ""), (torch.cuda, "_sleep", "mark"), (torch.cuda.profiler, "start", "start"),
+            (torch.cuda.profiler, "stop", "stop"),
+        ):  # fmt: skip
+            monkeypatch.setattr(module, name, lambda *given, word=word: self.seen.append(word) if word else None)
+        monkeypatch.setattr(_operands, "build", self.build)
+        monkeypatch.setattr(_operands, "quiet_settings", lambda: None)
+
+    def build(self, kernel: Kernel, device: str, seed: int, copies: int) -> list[_operands.Case]:
+        assert (device, seed, copies) == ("cuda", 4, 1)
+        if kernel == NORM:
+            raise RuntimeError("no such kernel here")
+        return [_operands.Case(lambda: self.seen.append("call") or torch.zeros(1), {})]
+
+
+def test_the_child_shows_ncu_one_warm_call_between_markers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, recorder = tmp_path / "kernels.json", Recorder(monkeypatch)
+    file.write_text(json.dumps({"seed": 4, "kernels": [asdict(GEMM), asdict(NORM)]}))
+    assert main(["--replay", str(file)]) == 0
+    assert recorder.seen == [*["call"] * 3, "start", "mark", "call", "mark", "stop", "start", "mark", "mark", "stop"]
+
+
+def test_the_profile_is_taken_of_one_call_between_markers(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder(monkeypatch)
+
+    class Profile:
+        """Every marker and call as an event of a trace."""
+
+        def __init__(self, activities: Any) -> None:
+            assert activities == [torch.profiler.ProfilerActivity.CUDA]
+
+        def __enter__(self) -> "Profile":
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def export_chrome_trace(self, path: str) -> None:
+            names = {"mark": "spin_kernel(long)", "call": "gemm"}
+            events = [{"cat": "kernel", "name": names[word], "ts": at, "dur": 1} for at, word in enumerate(recorder.seen)]
+            Path(path).write_text(json.dumps({"traceEvents": events}))
+
+    monkeypatch.setattr(torch.profiler, "profile", Profile)
+    assert naming.launches_of([GEMM, GEMM], 4) == [[("gemm", {"dur": 1, "args": {}})]] * 2
+    assert recorder.seen == ["call", "mark", "call", "mark"] * 2
+
+
+def test_a_profile_that_fails_leaves_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(kernels: Any, seed: int) -> Any:
+        raise RuntimeError("CUPTI is in use")
+
+    stub = StubCampaign(tmp_path)
+    monkeypatch.setattr(naming, "launches_of", failing)
+    naming.name_kernels(stub.campaign())
+    assert stub.log.notes == ["kernel names: RuntimeError: CUPTI is in use"] and stub.log.rows[0].kernel == "torch.mm"
 
 
 def test_progress_tells_the_time_left(tmp_path: Path) -> None:

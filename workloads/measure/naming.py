@@ -37,7 +37,7 @@ def name_kernels(campaign: "Campaign") -> None:
             facts = _facts(part, launches_of(part, campaign.request.seed))
         except (RuntimeError, ValueError, KeyError, OSError, AssertionError) as error:
             campaign.log.note(f"kernel names: {type(error).__name__}: {str(error)[:120]}")
-            return
+            continue
         campaign.log.update(_filler(facts))
 
 
