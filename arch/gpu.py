@@ -19,6 +19,7 @@ from .values import (
     EnergyPerBit,
     Frequency,
     OpRate,
+    PerMille,
     Power,
     Size,
     Sourced,
@@ -92,6 +93,8 @@ class BoardPower(Spec):
 
     cap: Power = Field(description="power above which the clock is lowered")
     idle: Power
+    static: Power | None = Field(default=None, description="drawn at the highest clock by kernels that do next to nothing")
+    window: Duration | None = Field(default=None, description="over which the cap holds the mean power")
 
 
 class Datasheet(Spec):
@@ -127,6 +130,21 @@ class GpuEnergy(Spec):
     tensor_mac: dict[str, Energy] = Field(default_factory=dict, description="one multiply-add of a tensor core, by type")
     l2_bit: EnergyPerBit | None = None
     dram_bit: EnergyPerBit | None = None
+    traffic_bit: EnergyPerBit | None = Field(default=None, description="of DRAM traffic, with all that it needs on the chip")
+
+
+class AchievedRates(Spec):
+    """What kernels reach of the chip's rates where no micro-benchmark of the board says it. None: carried from other chips."""
+
+    tensor: PerMille | None = Field(default=None, description="share of the tensor cores' rate in a long loop")
+    simt: PerMille | None = Field(default=None, description="share of the scalar lanes' rate in a long loop")
+    l2_usable: PerMille | None = Field(default=None, description="share of the L2 that holds data which all SMs read")
+    l2_bandwidth: PerMille | None = Field(default=None, description="share of micro.l2_bandwidth in matrix products")
+    dram_read: PerMille | None = Field(default=None, description="share of the data sheet's bandwidth, reading")
+    dram_write: PerMille | None = Field(default=None, description="share of the data sheet's bandwidth, writing")
+    port: Count | None = Field(default=None, description="bytes a clock that one SM takes in from the L2")
+    l2_latency: Duration | None = Field(default=None, description="hit under load")
+    dram_latency: Duration | None = Field(default=None, description="miss under load, beyond a hit")
 
 
 class GpuSpec(Spec):
@@ -143,6 +161,7 @@ class GpuSpec(Spec):
     datasheet: Datasheet
     micro: MicroBenchmarks = Field(default_factory=MicroBenchmarks)
     energy: GpuEnergy = Field(default_factory=GpuEnergy)
+    achieved: AchievedRates = Field(default_factory=AchievedRates)
 
     @model_validator(mode="after")
     def _sane(self) -> Self:

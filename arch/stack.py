@@ -8,7 +8,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from .gpu import DTYPE_BYTES, Architecture
+from .gpu import Architecture
+from .tiles import TileMenu
 from .values import Count, CountOrZero, Duration, Flag, PerMille, Sourced, SourceKind, Spec, sourced_values
 
 
@@ -208,7 +209,7 @@ class StackSpec(Spec):
     fixed: FixedCosts = Field(default_factory=FixedCosts)
 
     def sourced(self) -> dict[str, Sourced | TileMenu | Choices | AttentionTiles | RowwiseKernel]:
-        """Every number, menu and list with a source, by its dotted name (``gemm.stream_k``)."""
+        """Every number, menu and list with a source, by its dotted name (``gemm.costs.step``)."""
         found: dict[str, Sourced | TileMenu | Choices | AttentionTiles | RowwiseKernel] = {**sourced_values(self)}
         found |= {f"gemm.menus.{name}": menu for name, menu in self.gemm.menus.items()}
         found["gemm.split_k"] = self.gemm.split_k

@@ -19,6 +19,9 @@ class Loop:
         shared_inputs: the other inputs are the same in each call.
         cold: nothing is in the L2 (a flush before each call, or a program that streams far more than the L2 holds).
         graph: launched from a CUDA graph; else each launch costs the host's time.
+        sustained: repeated until clocks and temperature are steady.
+        warm_calls, timed_calls: calls before, and between, the events that time the loop.
+        activity: energy of a multiply-add on these operands, over that on normally distributed ones.
     """
 
     copies: int = 1
@@ -26,6 +29,9 @@ class Loop:
     cold: bool = False
     graph: bool = True
     sustained: bool = False
+    warm_calls: int = 0
+    timed_calls: int = 1
+    activity: float = 1.0
 
 
 def resident_share(round_bytes: float, capacity_bytes: float) -> float:

@@ -1,7 +1,8 @@
 """A chip and what a library costs on it, as the plain numbers that grids are simulated with."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ELEMENT_BYTES: dict[str, float] = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1, "int64": 8}
 """Bytes of an operand's element."""
@@ -21,7 +22,9 @@ class Chip:
         l2_bytes, l2_latency: bytes a cycle of all SMs together; cycles of a hit.
         l2_usable_bytes: capacity for data that all SMs share.
         dram_read_hz, dram_write_hz: bytes a second that long streams reach; dram_latency: cycles beyond a hit.
-        dram_peak: bytes a second of the data sheet.
+        power_cap_w, static_w: the board's cap, and what it draws at its highest clock with nothing to do.
+        mac_pj: energy of a multiply-add by type; byte_pj: of a byte of DRAM traffic, all the way; both at the highest clock.
+        governor_us: window over which the cap holds.
     """
 
     name: str
@@ -43,6 +46,11 @@ class Chip:
     dram_latency: float
     tensor_efficiency: float = 1.0
     simt_efficiency: float = 1.0
+    power_cap_w: float = math.inf
+    static_w: float = 0.0
+    mac_pj: Mapping[str, float] = field(default_factory=lambda: {})
+    byte_pj: float = 0.0
+    governor_us: float = 0.0
 
     def macs(self, dtype: str) -> float:
         """Multiply-adds a cycle of one SM that a long loop reaches: tensor cores, or lanes where they lack the type.

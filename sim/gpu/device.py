@@ -1,0 +1,117 @@
+"""A board with a software stack, ready to simulate: the specification's numbers as those of :mod:`.machine`.
+
+What a board's specification leaves open is carried over from the chips that were fitted; :data:`CARRIED` has it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ...arch.gpu import GpuSpec
+from ...arch.stack import StackSpec
+from ...arch.values import Duration, PerMille
+from .gemm import Menu
+from .machine import Chip, Costs
+from .menu import menu_of
+
+CARRIED: Mapping[str, float] = {
+    "tensor": 0.86, "simt": 0.95, "dram_read": 0.88, "dram_write": 0.7, "l2_bandwidth": 0.8, "dram_latency": 880,
+    "static_share": 0.24, "window_us": 25e3, "launch_us": 2.7,
+}  # fmt: skip
+"""Means of what was fitted on A100 and Hopper (see their ``achieved``): shares of rates, cycles, share of the power cap, us."""
+USABLE = {1: 0.9, 2: 0.4}
+"""Share of the L2 for data that all SMs read, by partitions: where there are two, each keeps a copy of its own."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A board and the stack that runs on it."""
+
+    gpu: GpuSpec
+    stack: StackSpec
+
+    @cached_property
+    def chip(self) -> Chip:
+        """The chip at its highest clock."""
+        return chip_of(self.gpu)
+
+    @cached_property
+    def costs(self) -> Costs:
+        """What the stack's kernels cost."""
+        return costs_of(self.stack, self.chip.clock_hz)
+
+    def menu(self, dtype: str) -> Menu:
+        """The stack's matrix product kernels on this chip.
+
+        Raises:
+            KeyError: it has none for the type.
+        """
+        if dtype not in self._menus:
+            self._menus[dtype] = menu_of(self.stack.gemm, dtype, self.gpu)
+        return self._menus[dtype]
+
+    @cached_property
+    def _menus(self) -> dict[str, Menu]:
+        return {}
+
+
+def _ratio(value: PerMille | None, carried: str) -> float:
+    return CARRIED[carried] if value is None else value.value / 1000
+
+
+def _us(duration: Duration, clock_hz: float) -> float:
+    return duration.value / clock_hz * 1e6 if duration.in_cycles else duration.value / 1e6
+
+
+def _cycles(duration: Duration, clock_hz: float) -> float:
+    return float(duration.value) if duration.in_cycles else duration.value * 1e-12 * clock_hz
+
+
+def chip_of(gpu: GpuSpec) -> Chip:
+    """The numbers of a board; rates and latencies at its highest clock."""
+    sm, micro, got = gpu.sm, gpu.micro, gpu.achieved
+    clock = float(sm.max_clock.value)
+    peak = float(gpu.dram.bandwidth.value)
+    l2_peak = micro.l2_bandwidth.value / clock if micro.l2_bandwidth is not None else float(gpu.l2.bandwidth_per_clock.value)
+    read = micro.dram_read_bandwidth.value if micro.dram_read_bandwidth is not None else CARRIED["dram_read"] * peak
+    read = peak * got.dram_read.value / 1000 if got.dram_read is not None else read
+    usable = got.l2_usable.value / 1000 if got.l2_usable is not None else USABLE[min(2, gpu.l2.partitions.value)]
+    latency = _cycles(got.l2_latency, clock) if got.l2_latency is not None else _hit(gpu, clock)
+    energy = gpu.energy
+    return Chip(
+        name=gpu.name, sms=sm.count.value, clock_hz=clock,
+        tensor_macs={k: v.value for k, v in sm.tensor_macs.items()}, simt_macs={k: v.value for k, v in sm.simt_macs.items()},
+        sfu_per_cycle=sm.sfu_per_clock.value, shared_bytes=sm.shared_max.value,
+        cta_shared_bytes=sm.shared_reserved_per_cta.value if sm.shared_reserved_per_cta is not None else 0,
+        max_ctas=sm.max_ctas.value, max_threads=sm.max_threads.value,
+        port_bytes=float((got.port or sm.l2_bytes_per_clock).value),
+        l2_bytes=l2_peak * (_ratio(got.l2_bandwidth, "l2_bandwidth")), l2_latency=latency,
+        l2_usable_bytes=gpu.l2.size.value * usable, dram_read_hz=read,
+        dram_write_hz=peak * _ratio(got.dram_write, "dram_write"),
+        dram_latency=_cycles(got.dram_latency, clock) if got.dram_latency is not None else CARRIED["dram_latency"],
+        tensor_efficiency=_ratio(got.tensor, "tensor"), simt_efficiency=_ratio(got.simt, "simt"),
+        power_cap_w=gpu.power.cap.value / 1e6,
+        static_w=(gpu.power.cap.value * CARRIED["static_share"] if gpu.power.static is None else gpu.power.static.value) / 1e6,
+        mac_pj={k: v.value / 1e3 for k, v in energy.tensor_mac.items()},
+        byte_pj=energy.traffic_bit.value * 8 / 1e3 if energy.traffic_bit is not None else 0.0,
+        governor_us=gpu.power.window.value / 1e6 if gpu.power.window is not None else CARRIED["window_us"],
+    )  # fmt: skip
+
+
+def _hit(gpu: GpuSpec, clock: float) -> float:
+    """Cycles of an L2 hit: the mean of the near and the far partition."""
+    near, far = gpu.micro.l2_latency, gpu.micro.l2_far_latency
+    if near is None:
+        return 300.0
+    return (_cycles(near, clock) + _cycles(far or near, clock)) / 2
+
+
+def costs_of(stack: StackSpec, clock_hz: float) -> Costs:
+    """What a stack's kernels cost, on SMs of a clock."""
+    costs, launch = stack.gemm.costs, stack.fixed.launch
+    return Costs(
+        launch_us=_us(launch, clock_hz) if launch is not None else CARRIED["launch_us"],
+        cta_launch=_cycles(costs.cta_launch, clock_hz), step=_cycles(costs.step, clock_hz),
+        epilogue=_cycles(costs.epilogue, clock_hz), epilogue_bytes=float(costs.epilogue_bytes.value),
+        split_us=_us(costs.split_pass, clock_hz), step_least=_cycles(costs.step_least, clock_hz),
+    )  # fmt: skip

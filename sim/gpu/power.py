@@ -1,0 +1,33 @@
+"""The clock that follows power: a kernel that would need more than the board's cap runs at the cap.
+
+A call needs the energy ``E`` of its multiply-adds and of the bytes that it moves, beside what the board draws all the time.
+Where E over the call's time is above what the cap leaves, the governor lowers the clock until it is not; energies are taken to
+be those of the highest clock, so a call then takes E / (cap - static). The governor looks at the mean over a window: a loop
+shorter than that is not held back, and of a longer one what comes after the window.
+"""
+
+from .loop import Loop
+from .machine import Chip
+
+
+def dynamic_joules(chip: Chip, dtype: str, macs: float, dram_bytes: float, activity: float) -> float:
+    """Energy of a call beyond what the board draws all the time.
+
+    ``activity``: energy of a multiply-add on these operands, over that on normally distributed ones.
+    """
+    return (macs * chip.mac_pj.get(dtype, 0.0) * activity + dram_bytes * chip.byte_pj) * 1e-12
+
+
+def capped_us(us: float, joules: float, chip: Chip, loop: Loop) -> float:
+    """Time of a call of ``us`` at the highest clock, with the power cap."""
+    room = chip.power_cap_w - chip.static_w
+    if joules <= us * 1e-6 * room:
+        return us
+    slow = joules / room * 1e6
+    return us + (slow - us) * (1.0 if loop.sustained else _held_back(us, chip.governor_us, loop))
+
+
+def _held_back(us: float, window_us: float, loop: Loop) -> float:
+    """Share of the timed calls that come after the governor's window."""
+    begin, end = loop.warm_calls * us, (loop.warm_calls + loop.timed_calls) * us
+    return min(1.0, max(0.0, (end - max(begin, window_us)) / (end - begin)))
