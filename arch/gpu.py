@@ -128,7 +128,8 @@ class GpuEnergy(Spec):
     """Energies of events, where a source exists."""
 
     tensor_mac: dict[str, Energy] = Field(default_factory=dict, description="one multiply-add of a tensor core, by type")
-    l2_bit: EnergyPerBit | None = None
+    simt_mac: dict[str, Energy] = Field(default_factory=dict, description="one multiply-add of the scalar lanes, by type")
+    l2_bit: EnergyPerBit | None = Field(default=None, description="between the L2 and the SMs")
     dram_bit: EnergyPerBit | None = None
     traffic_bit: EnergyPerBit | None = Field(default=None, description="of DRAM traffic, with all that it needs on the chip")
 
@@ -168,7 +169,7 @@ class GpuSpec(Spec):
         for path, table in (
             ("sm.tensor_macs", self.sm.tensor_macs), ("sm.simt_macs", self.sm.simt_macs),
             ("datasheet.tensor", self.datasheet.tensor), ("datasheet.simt", self.datasheet.simt),
-            ("energy.tensor_mac", self.energy.tensor_mac),
+            ("energy.tensor_mac", self.energy.tensor_mac), ("energy.simt_mac", self.energy.simt_mac),
         ):  # fmt: skip
             for dtype in table:
                 if dtype not in DTYPE_BYTES:

@@ -16,7 +16,7 @@ from .menu import menu_of
 
 CARRIED: Mapping[str, float] = {
     "tensor": 0.86, "simt": 0.95, "dram_read": 0.88, "dram_write": 0.7, "l2_bandwidth": 0.8, "dram_latency": 880,
-    "static_share": 0.24, "window_us": 25e3, "launch_us": 2.7,
+    "static_share": 0.24, "window_us": 25e3, "launch_us": 2.7, "gap_us": 1.3,
 }  # fmt: skip
 """Means of what was fitted on A100 and Hopper (see their ``achieved``): shares of rates, cycles, share of the power cap, us."""
 USABLE = {1: 0.9, 2: 0.4}
@@ -49,6 +49,23 @@ class Device:
         if dtype not in self._menus:
             self._menus[dtype] = menu_of(self.stack.gemm, dtype, self.gpu)
         return self._menus[dtype]
+
+    @cached_property
+    def gap_us(self) -> float:
+        """Time between kernels of a graph, which no kernel's own time has."""
+        launch = self.gpu.micro.graph_launch
+        return CARRIED["gap_us"] if launch is None else _us(launch, self.chip.clock_hz)
+
+    def host_us(self, op: str) -> float:
+        """Time of an operation launched and timed by itself, were its kernel instant."""
+        floor = self.stack.fixed.eager.get(op, self.gpu.micro.eager_launch)
+        return 0.0 if floor is None else _us(floor, self.chip.clock_hz)
+
+    @cached_property
+    def host_after_us(self) -> float:
+        """Of that, from the launch of the kernel to the event that ends the timing."""
+        after = self.stack.fixed.eager_after
+        return 0.0 if after is None else _us(after, self.chip.clock_hz)
 
     @cached_property
     def _menus(self) -> dict[str, Menu]:
@@ -93,6 +110,8 @@ def chip_of(gpu: GpuSpec) -> Chip:
         power_cap_w=gpu.power.cap.value / 1e6,
         static_w=(gpu.power.cap.value * CARRIED["static_share"] if gpu.power.static is None else gpu.power.static.value) / 1e6,
         mac_pj={k: v.value / 1e3 for k, v in energy.tensor_mac.items()},
+        lane_pj={k: v.value / 1e3 for k, v in energy.simt_mac.items()},
+        l2_byte_pj=energy.l2_bit.value * 8 / 1e3 if energy.l2_bit is not None else 0.0,
         byte_pj=energy.traffic_bit.value * 8 / 1e3 if energy.traffic_bit is not None else 0.0,
         governor_us=gpu.power.window.value / 1e6 if gpu.power.window is not None else CARRIED["window_us"],
     )  # fmt: skip

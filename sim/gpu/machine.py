@@ -24,6 +24,7 @@ class Chip:
         dram_read_hz, dram_write_hz: bytes a second that long streams reach; dram_latency: cycles beyond a hit.
         power_cap_w, static_w: the board's cap, and what it draws at its highest clock with nothing to do.
         mac_pj: energy of a multiply-add by type; byte_pj: of a byte of DRAM traffic, all the way; both at the highest clock.
+        lane_pj: energy of a multiply-add of the scalar lanes by type; l2_byte_pj: of a byte between L2 and SMs.
         governor_us: window over which the cap holds.
     """
 
@@ -51,6 +52,8 @@ class Chip:
     mac_pj: Mapping[str, float] = field(default_factory=lambda: {})
     byte_pj: float = 0.0
     governor_us: float = 0.0
+    lane_pj: Mapping[str, float] = field(default_factory=lambda: {})
+    l2_byte_pj: float = 0.0
 
     def macs(self, dtype: str) -> float:
         """Multiply-adds a cycle of one SM that a long loop reaches: tensor cores, or lanes where they lack the type.

@@ -9,6 +9,10 @@ shorter than that is not held back, and of a longer one what comes after the win
 from .loop import Loop
 from .machine import Chip
 
+VOLTAGE_FLOOR = 0.5
+"""Voltage towards which it falls with the clock, as a share of that of the highest clock. FITTED: NeuSight's fp32 products on
+A100 PCIe 40 and 80 GB, and on T4 by itself (0.54); see docs/gpu-gemm-kinds.md."""
+
 
 def dynamic_joules(chip: Chip, dtype: str, macs: float, dram_bytes: float, activity: float) -> float:
     """Energy of a call beyond what the board draws all the time.
@@ -31,3 +35,23 @@ def _held_back(us: float, window_us: float, loop: Loop) -> float:
     """Share of the timed calls that come after the governor's window."""
     begin, end = loop.warm_calls * us, (loop.warm_calls + loop.timed_calls) * us
     return min(1.0, max(0.0, (end - max(begin, window_us)) / (end - begin)))
+
+
+def sustained_us(us: float, memory_us: float, joules: float, chip: Chip) -> float:
+    """Time of a call, over and over, at the clock that holds the cap; ``us`` and ``joules`` are those of the highest clock.
+
+    Voltage falls with the clock, energy with its square; what the DRAM takes, ``memory_us``, does not follow the clock.
+    """
+    room = (chip.power_cap_w - chip.static_w) * 1e-6
+
+    def holds(share: float) -> bool:
+        voltage = VOLTAGE_FLOOR + (1 - VOLTAGE_FLOOR) * share
+        return joules * voltage**2 <= room * max(us / share, memory_us)
+
+    if holds(1.0):
+        return us
+    low, high = 0.05, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return max(us / low, memory_us)
