@@ -93,7 +93,7 @@ class KernelRun:
 
     Attributes:
         us: microseconds from the first load to the last write, without what each launch costs.
-        launches: kernels launched.
+        launches: launches that are not in ``us``.
         choice: what the library chose, such as ``tile 128x256x64, split-K 4, 2.3 waves``.
         waves: CTAs over CTAs that run at once, of the main kernel.
         result: counters, summed over the launches.

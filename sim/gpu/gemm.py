@@ -105,7 +105,7 @@ def run_kernel(
         us += costs.split_us + partials / chip.l2_bytes / chip.clock_hz * 1e6
     waves = ctas / (chip.sms * kernel.slots)
     choice = f"tile {kernel.m}x{kernel.n}x{kernel.k}, split-K {splits}, {waves:.1f} waves"
-    return KernelRun(us, 1 if splits == 1 else 2, choice, waves, result)
+    return KernelRun(us, 1, choice, waves, result)
 
 
 def gemm_ctas(gemm: Gemm, kernel: TileKernel, splits: int) -> int:

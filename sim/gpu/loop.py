@@ -8,6 +8,15 @@ so the resident share h solves h = exp(-(1 - h) W / C), h = 1 where W <= C.
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Launch(StrEnum):
+    """What of a launch is in the time of a call."""
+
+    GRAPH = "graph"  # kernels follow one another on the GPU, launched by a CUDA graph or by a host that is ahead
+    EAGER = "eager"  # the host launches one call between two events on an idle GPU
+    KERNEL = "kernel"  # a profiler's time of the kernel itself
 
 
 @dataclass(frozen=True)
@@ -18,7 +27,7 @@ class Loop:
         copies: copies of the weights (the operands that differ from call to call) that the loop goes through.
         shared_inputs: the other inputs are the same in each call.
         cold: nothing is in the L2 (a flush before each call, or a program that streams far more than the L2 holds).
-        graph: launched from a CUDA graph; else each launch costs the host's time.
+        launch: what of a launch is in the time.
         sustained: repeated until clocks and temperature are steady.
         warm_calls, timed_calls: calls before, and between, the events that time the loop.
         activity: energy of a multiply-add on these operands, over that on normally distributed ones.
@@ -27,7 +36,7 @@ class Loop:
     copies: int = 1
     shared_inputs: bool = True
     cold: bool = False
-    graph: bool = True
+    launch: Launch = Launch.GRAPH
     sustained: bool = False
     warm_calls: int = 0
     timed_calls: int = 1

@@ -1,0 +1,71 @@
+"""Rows of a kernel log: which kernel, and how the loop that timed it ran.
+
+What each protocol does is said in the README of the public measurements and in ``docs/measure.md``; who filled the operands
+with what is known by framework.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from .kernels import Attention, Gemm, Kernel, Rowwise
+from .loop import Launch, Loop
+
+UNINITIALISED = 0.707
+"""Energy of a multiply-add on vLLM's weights, which are never filled, over that on random ones. Fitted with the GEMM rows."""
+ROWWISE = ("softmax", "layernorm", "rmsnorm", "gelu", "silu_mul", "add", "rope", "embedding", "kv_write")
+PHASES = {"attn_prefill": "prefill", "attn_encoder": "encoder", "attn_decode": "decode"}
+_BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0}
+_PUBLIC: Mapping[str, Loop] = {
+    "cudagraph-6weights": Loop(copies=6, warm_calls=18, timed_calls=36),
+    "cudagraph-same-buffers": Loop(warm_calls=3, timed_calls=6),
+    "eager-cudaevent-best5of20": Loop(launch=Launch.EAGER),
+    "profiler-kernel-sum-1us-resolution": Loop(launch=Launch.KERNEL),
+    "eager-hostclock-sync": Loop(launch=Launch.EAGER),
+    "loop-hostclock": Loop(sustained=True),
+}
+_SUSTAINED = ("vllm-0.22.0",)
+"""Frameworks whose rows were repeated until power was steady."""
+
+
+def kernel_of(row: Mapping[str, Any]) -> Kernel:
+    """The kernel of a row.
+
+    Raises:
+        KeyError: an operation or type that is not modelled.
+    """
+    op, dtype = str(row["op"]), str(row["dtype"])
+    m, n, k, batch = int(row["m"]), int(row["n"]), int(row["k"]), max(1, int(row["batch"]))
+    if op in ("gemm", "bmm"):
+        size = _BYTES[dtype]
+        return Gemm(m, n, k, dtype, batch, size, size, max(2.0, size))
+    if op in PHASES:
+        heads, kv_heads, head_dim = int(row["heads"]), int(row["kv_heads"]), int(row["head_dim"])
+        return Attention(PHASES[op], dtype, batch, heads, kv_heads, head_dim, int(row["seq_q"]), int(row["seq_kv"]))
+    if op in ROWWISE:
+        return Rowwise(op, dtype, m, n)
+    raise KeyError(op)
+
+
+def loop_of(row: Mapping[str, Any]) -> Loop:
+    """The loop of a row: a public protocol by its name, ours by its columns."""
+    framework = str(row["framework"])
+    public = _PUBLIC.get(str(row["protocol"]))
+    if public is None:
+        return _own(row)
+    loop = replace(public, sustained=public.sustained or framework in _SUSTAINED)
+    if framework.startswith("sglang"):
+        if row["op"] == "gemm":
+            return replace(loop, shared_inputs=False)
+        return replace(loop, timed_calls=20)
+    if framework.startswith("vllm") and row["op"] == "gemm":
+        return replace(loop, activity=UNINITIALISED)
+    return loop
+
+
+def _own(row: Mapping[str, Any]) -> Loop:
+    """A row of ``rowline measure``."""
+    return Loop(
+        copies=max(1, int(row["copies"])), cold=row["l2"] in ("cold", "flush"), sustained=row["clock_mode"] == "sustained",
+        launch=Launch.EAGER if row["launch"] == "eager" else Launch.GRAPH, timed_calls=max(1, int(row["repeats"])),
+    )  # fmt: skip

@@ -1,0 +1,87 @@
+"""A kernel on a device, timed as a measuring loop would: the kernel, its launches, the power cap."""
+
+from dataclasses import dataclass
+
+from .attention import run_attention
+from .device import Device
+from .engine import KernelRun
+from .gemm import run_gemm
+from .kernels import Attention, Gemm, Kernel
+from .loop import Launch, Loop
+from .power import capped_us, dynamic_joules
+from .rowwise import eager_us, run_rowwise
+
+LAUNCH_BOUND = 0.5
+"""Share of a call's time from which on its launches are said to bound it."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A call. ``us`` is what the loop measures, ``kernel_us`` what of it is not launches; ``joules`` dynamic energy."""
+
+    us: float
+    kernel_us: float
+    run: KernelRun
+    bound: str
+    joules: float
+
+
+def time_kernel(kernel: Kernel, device: Device, loop: Loop, op: str) -> Timing:
+    """Simulate a call of a loop.
+
+    Args:
+        op: its name in kernel logs, by which the host's times are known.
+
+    Raises:
+        KeyError: the chip or the stack cannot do it.
+        ValueError: a kernel that makes no sense, or is too large to simulate.
+    """
+    run = simulate_kernel(kernel, device, loop)
+    chip, costs = device.chip, device.costs
+    gap = 0.0 if loop.launch is Launch.GRAPH else device.gap_us
+    launches = run.launches * max(0.0, costs.launch_us - gap)
+    us = run.us + launches
+    moved = run.result.dram_read_bytes + run.result.dram_write_bytes
+    joules = dynamic_joules(chip, kernel.dtype, macs(kernel), moved, loop.activity)
+    held = capped_us(us, joules, chip, loop)
+    timed = held
+    if loop.launch is Launch.EAGER:
+        timed = eager_us(held, device.host_us(op), device.host_after_us)
+    bound = "host" if timed > 2 * held else _bound(us, held, launches, run)
+    return Timing(timed, run.us, run, bound, joules)
+
+
+def simulate_kernel(kernel: Kernel, device: Device, loop: Loop) -> KernelRun:
+    """Simulate a kernel as the stack would run it.
+
+    Raises:
+        KeyError: the chip or the stack cannot do it.
+        ValueError: a kernel that makes no sense, or is too large to simulate.
+    """
+    if isinstance(kernel, Gemm):
+        return run_gemm(kernel, device.chip, device.costs, device.menu(kernel.dtype), loop)
+    if isinstance(kernel, Attention):
+        if device.stack.attention is None:
+            raise KeyError("attention")
+        return run_attention(kernel, device.chip, device.stack.attention, device.costs, loop)
+    return run_rowwise(kernel, device.chip, device.stack.rowwise, device.costs, loop)
+
+
+def macs(kernel: Kernel) -> float:
+    """Multiply-adds of a kernel; those of masked attention scores not counted."""
+    if isinstance(kernel, Gemm):
+        return float(kernel.batch) * kernel.m * kernel.n * kernel.k
+    if isinstance(kernel, Attention):
+        seen = kernel.seq_kv - (kernel.seq_q - 1) / 2 if kernel.phase == "prefill" else kernel.seq_kv
+        return 2.0 * kernel.batch * kernel.heads * kernel.seq_q * seen * kernel.head_dim
+    return 0.0
+
+
+def _bound(us: float, held: float, launches: float, run: KernelRun) -> str:
+    """What most of the time goes to."""
+    if launches > LAUNCH_BOUND * us:
+        return "launch"
+    if held > 1.02 * us:
+        return "power"
+    shares = {"arithmetic": run.result.busy} | run.result.stalls
+    return max(shares, key=lambda name: shares[name])
