@@ -127,7 +127,8 @@ class AttentionPolicy(Spec):
     generation: AttentionGeneration
     causal: AttentionTiles
     full: AttentionTiles = Field(description="not causal")
-    decode: AttentionTiles = Field(description="where all query rows of a head, or of a group of packed heads, fit into its tile")
+    decode: AttentionTiles = Field(description="not causal, or one query token; all rows of a head or of packed heads fit in")
+    causal_few: AttentionTiles | None = Field(default=None, description="causal, all rows fit in; None: as causal")
     split_kv: SplitKv
     max_splits: Count
     separate_kv_write: Flag = Field(description="the new keys and values are written by a kernel of their own")
@@ -170,6 +171,7 @@ class RowwisePolicy(Spec):
     """Row-wise and elementwise kernels, by operation."""
 
     sync: Count = Field(description="SM clocks that a CTA waits at the end of a pass until its warps have added up a row")
+    scalar: PerMille = Field(description="share of the instructions that work on the fp32 lanes")
     kernels: dict[str, RowwiseKernel]
 
     def kernel(self, op: str) -> RowwiseKernel:
@@ -215,6 +217,7 @@ class StackSpec(Spec):
         found["gemm.split_k"] = self.gemm.split_k
         found |= {f"rowwise.kernels.{name}": kernel for name, kernel in self.rowwise.kernels.items()}
         if self.attention is not None:
-            for name in ("causal", "full", "decode"):
-                found[f"attention.{name}"] = getattr(self.attention, name)
+            for name in ("causal", "causal_few", "full", "decode"):
+                if getattr(self.attention, name) is not None:
+                    found[f"attention.{name}"] = getattr(self.attention, name)
         return found

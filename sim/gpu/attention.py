@@ -23,6 +23,7 @@ CTAS = 3000
 """CTAs up to which a launch is simulated whole; beyond, some units are, and the rest is more of the same."""
 STEADY = 4
 """Waves after which a launch goes on as before, and waves from which that is read."""
+HOPS = 4
 PART = 8
 """Part of the chip that large launches of helper kernels are simulated on."""
 COPY_BYTES, COPY_THREADS = 4096, 128
@@ -92,7 +93,7 @@ def _helpers(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Pla
     if a.phase != "encoder" and policy.separate_kv_write.value:
         width = a.kv_heads * a.head_dim
         threads, size = min(WRITE_THREADS, up(width, 32) * 32), width * element
-        yield copy(chip, Copy(a.batch * a.seq_q, threads, 2, size, 2 * size, life), share.call)
+        yield copy(chip, Copy(a.batch * a.seq_q, threads, HOPS, 2 * size / HOPS, 2 * size, life), share.call)
     if turned(policy, cut):
         query_bytes = a.batch * a.heads * a.seq_q * a.head_dim * element
         ctas = up(round(query_bytes), COPY_BYTES)

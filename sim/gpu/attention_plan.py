@@ -63,9 +63,11 @@ def plan(attention: Attention, chip: Chip, policy: AttentionPolicy) -> Plan:
     fa3 = policy.generation is AttentionGeneration.FA3
     packed = bool(policy.pack_gqa.value) and (fa3 or a.seq_q == 1)
     group = a.heads // a.kv_heads if packed else 1
-    tile = policy.decode.tile(a.head_dim)
+    causal = a.phase == "prefill" and a.seq_q > 1
+    few = (policy.causal_few or policy.causal) if causal else policy.decode
+    tile = few.tile(a.head_dim)
     if a.seq_q * group > tile.queries:
-        tile = (policy.causal if a.phase == "prefill" else policy.full).tile(a.head_dim)
+        tile = (policy.causal if causal else policy.full).tile(a.head_dim)
     units = a.batch * a.heads // group
     tiles = up(a.seq_q * group, tile.queries)
     lanes = next((size for size in ((64, 96, 128, 192, 256) if fa3 else range(32, 513, 32)) if a.head_dim <= size), a.head_dim)
