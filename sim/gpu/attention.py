@@ -12,10 +12,10 @@ from ...arch.values import Duration
 from ..kernels import gpu_layout as gl
 from .attention_plan import Plan, plan, steps_of_tiles, up
 from .engine import Grid, GridResult, KernelRun, Resident, simulate
-from .gemm import extended
 from .kernels import Attention
 from .loop import Loop, resident_share
 from .machine import ELEMENT_BYTES, Chip, Costs
+from .steady import extended
 
 EVENTS = 6000
 """Events up to which a launch is simulated step by step; beyond, steps are taken in chunks."""
@@ -23,7 +23,6 @@ CTAS = 3000
 """CTAs up to which a launch is simulated whole; beyond, some units are, and the rest is more of the same."""
 STEADY = 4
 """Waves after which a launch goes on as before, and waves from which that is read."""
-HOPS = 4
 PART = 8
 """Part of the chip that large launches of helper kernels are simulated on."""
 COPY_BYTES, COPY_THREADS = 4096, 128
@@ -53,7 +52,8 @@ class Shares(NamedTuple):
 def run_attention(attention: Attention, chip: Chip, policy: AttentionPolicy, costs: Costs, loop: Loop) -> KernelRun:
     """Simulate one call: writing the new keys and values, attention, and adding up its parts.
 
-    All that the library costs beside its launches is in ``policy``; of ``costs``, nothing else is used.
+    Kernels that follow the first are launched meanwhile, or almost: their launches are in ``us``, that of the first is not, so
+    the run counts one. All other costs are in ``policy``; of ``costs``, nothing is used.
 
     Raises:
         KeyError: the library has no tile for such large heads, or the chip no rate for the type.
@@ -62,18 +62,22 @@ def run_attention(attention: Attention, chip: Chip, policy: AttentionPolicy, cos
     cut = plan(attention, chip, policy)
     share = shares(attention, chip, policy, cut, loop)
     result = _attend(attention, chip, policy, cut, share)
-    us, launches = _us(policy.call, chip), 1
+    us, kernels = 0.0, 1
     for extra in _helpers(attention, chip, policy, cut, share):
-        result, launches = result + extra, launches + 1
-    if cut.splits > 1:  # launched while attention still runs, where the stack knows how: its launch is in its cost
-        us, launches = us + _us(policy.combine, chip), launches - 1
+        result, kernels = result + extra, kernels + 1
+    follow = _us(policy.follow, chip)
+    if cut.splits > 1:  # may be launched while attention still runs: its launch is in its cost
+        us += _us(policy.combine, chip) - follow
     if policy.generation is AttentionGeneration.FA3:
         counted = attention.batch <= DYNAMIC  # a CTA counts the blocks of each sequence first, and tiles read its counts
         us += _us(policy.sequences, chip) * attention.batch / SCANNED * (2 if counted else 1)
-        launches += counted
+        kernels += counted
+    us += (kernels - 1) * follow + result.cycles / chip.clock_hz * 1e6
     waves = cut.units * cut.tiles * cut.splits / (chip.sms * cut.slots)
-    choice = f"tile {cut.queries}x{cut.keys}, {cut.group} heads a tile, split-KV {cut.splits}, {waves:.1f} waves"
-    return KernelRun(us + result.cycles / chip.clock_hz * 1e6, launches, choice, waves, result)
+    choice = (
+        f"tile {cut.queries}x{cut.keys}, {cut.group} heads a tile, split-KV {cut.splits}, {waves:.1f} waves, {kernels} kernels"
+    )
+    return KernelRun(us, 1, choice, waves, result)
 
 
 def _us(duration: Duration, chip: Chip) -> float:
@@ -92,8 +96,9 @@ def _helpers(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Pla
     life = _cycles(policy.kv_write, chip)
     if a.phase != "encoder" and policy.separate_kv_write.value:
         width = a.kv_heads * a.head_dim
+        reads = policy.kv_write_reads.value
         threads, size = min(WRITE_THREADS, up(width, 32) * 32), width * element
-        yield copy(chip, Copy(a.batch * a.seq_q, threads, HOPS, 2 * size / HOPS, 2 * size, life), share.call)
+        yield copy(chip, Copy(a.batch * a.seq_q, threads, reads, 2 * size / reads, 2 * size, life), share.call)
     if turned(policy, cut):
         query_bytes = a.batch * a.heads * a.seq_q * a.head_dim * element
         ctas = up(round(query_bytes), COPY_BYTES)

@@ -1,7 +1,7 @@
 """Matrix products: the menu of a library, its choice, and the choice simulated."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +13,16 @@ from .engine import Grid, GridResult, KernelRun, Resident, simulate, ticks
 from .kernels import Gemm
 from .loop import Loop, Residency, residency
 from .machine import Chip, Costs
+from .steady import extended, in_waves
 
 SWIZZLE = 8
 """Tiles along m that a group of CTAs covers before it moves along n."""
 EVENTS = 4000
 """Events up to which a launch is simulated step by step; beyond, steps are taken in chunks (see :func:`gemm_chunk`)."""
+STEADY = 8
+"""Times as many events from which on a launch's long loops and like waves are not all simulated."""
+LONG = 32
+"""Chunks of a long loop along k that are simulated, and 8 fewer; the rest is more of the same."""
 LOOK = 3
 """Kernels of the menu that are simulated: those that the estimate ranks first."""
 _ORIGIN_B, _ORIGIN_OUT, _ORIGIN_OLD = 1 << 40, 1 << 41, 1 << 42
@@ -93,17 +98,26 @@ def run_kernel(
     gemm: Gemm, chip: Chip, costs: Costs, kernel: TileKernel, splits: int, found: Residency, events: int = EVENTS
 ) -> KernelRun:
     """Simulate one kernel with one split of k."""
-    steps = _up(gemm.k, kernel.k)
     chunk = gemm_chunk(gemm, chip, kernel, splits, events)
-    ctas = gemm_ctas(gemm, kernel, splits)
-    result = _long_k(gemm, chip, costs, kernel, splits, found, chunk, 8 * events) if steps // splits > 64 * chunk else None
-    if result is None:
-        result = simulate(chip, gemm_grid(gemm, chip, costs, kernel, splits, found, chunk))
+    ctas, wave = gemm_ctas(gemm, kernel, splits), chip.sms * kernel.slots
+    chunks = _up(gemm.k, kernel.k) / (chunk * splits)
+
+    def whole(k: int) -> GridResult:
+        grid = gemm_grid(gemm._replace(k=k), chip, costs, kernel, splits, found, chunk)
+        if ctas * min(chunks, LONG) <= STEADY * events:
+            return simulate(chip, grid)
+        return in_waves(lambda n: simulate(chip, replace(grid, cta=grid.cta[:n])), ctas, wave)
+
+    if chunks > 2 * LONG and ctas * chunks > STEADY * events:
+        step = chunk * kernel.k * splits
+        result = extended(whole((LONG - 8) * step), whole(LONG * step), (chunks - LONG) / 8)
+    else:
+        result = whole(gemm.k)
     us = result.cycles / chip.clock_hz * 1e6
     if splits > 1:
         partials = 4.0 * gemm.batch * gemm.m * gemm.n * splits * 2
         us += costs.split_us + partials / chip.l2_bytes / chip.clock_hz * 1e6
-    waves = ctas / (chip.sms * kernel.slots)
+    waves = ctas / wave
     choice = f"tile {kernel.m}x{kernel.n}x{kernel.k}, split-K {splits}, {waves:.1f} waves"
     return KernelRun(us, 1, choice, waves, result)
 
@@ -126,35 +140,6 @@ def gemm_chunk(gemm: Gemm, chip: Chip, kernel: TileKernel, splits: int, events: 
     while total > events * chunk and steps >= 8 * chunk and 2 * chunk <= most:
         chunk *= 2
     return chunk
-
-
-def _long_k(
-    gemm: Gemm, chip: Chip, costs: Costs, kernel: TileKernel, splits: int, found: Residency, chunk: int, events: int
-) -> GridResult | None:
-    """A long loop over k is the same over and over: simulate 24 and 32 chunks of it, and add as many of the difference."""
-    whole = _up(gemm.k, kernel.k) / (chunk * splits)
-    if gemm_ctas(gemm, kernel, splits) * whole < events:
-        return None
-    short, longer = (
-        simulate(chip, gemm_grid(gemm._replace(k=n * chunk * kernel.k * splits), chip, costs, kernel, splits, found, chunk))
-        for n in (24, 32)
-    )
-    return extended(short, longer, (whole - 32) / 8)
-
-
-def extended(short: GridResult, longer: GridResult, times: float) -> GridResult:
-    """``longer`` and ``times`` what it has beyond ``short``."""
-
-    def more(a: float, b: float) -> float:
-        return b + times * (b - a)
-
-    return GridResult(
-        more(short.cycles, longer.cycles), round(more(short.dram_read_bytes, longer.dram_read_bytes)),
-        round(more(short.dram_write_bytes, longer.dram_write_bytes)), round(more(short.l2_read_bytes, longer.l2_read_bytes)),
-        round(more(short.l2_hit_bytes, longer.l2_hit_bytes)), round(more(short.l2_write_bytes, longer.l2_write_bytes)),
-        more(short.busy, longer.busy), {k: more(v, longer.stalls[k]) for k, v in short.stalls.items()},
-        longer.bytes_in_flight, short.events + longer.events,
-    )  # fmt: skip
 
 
 def gemm_grid(

@@ -15,10 +15,10 @@ from ..kernels import gpu_rowwise as gr
 from ..kernels.gpu_cache import NOT_RECENT, Cache, new_cache
 from ..kernels.gpu_warm import SHARE_ONE, warm_share
 from .engine import GridResult, KernelRun, rate, ticks
-from .gemm import extended
 from .kernels import Rowwise
 from .loop import Loop, residency, resident_share
 from .machine import ELEMENT_BYTES, Chip, Costs
+from .steady import extended
 
 OPERANDS = {"add": 2, "silu_mul": 2}
 """Inputs of the operations that have not one."""
@@ -39,8 +39,10 @@ class Shape:
         operands, results: pieces read and written at a time; in_place: these replace those.
         rounds: of loads that follow one another in a pass; passes: over the same data.
         piece_bytes: of one operand in one round; what is beyond a row's end counts as time, not as bytes.
-        issued: warp instructions of one round.
+        issued: warp instructions of one round; fixed: of all rounds and passes together, beside those.
         slots: CTAs that an SM runs at once; sync: cycles between passes.
+        scalar: share of the instructions that the scalar lanes work on.
+        produced: the kernel before has just written the last operand, and nothing else is in the L2.
     """
 
     ctas: int
@@ -52,8 +54,11 @@ class Shape:
     passes: int
     piece_bytes: float
     issued: float
+    fixed: float
     slots: int
     sync: float
+    scalar: float
+    produced: bool = False
 
     @property
     def cta_bytes(self) -> float:
@@ -97,7 +102,8 @@ def shape(rowwise: Rowwise, chip: Chip, policy: RowwisePolicy) -> Shape:
         elements /= rounds
     slots = max(1, min(chip.max_ctas, chip.max_threads // threads))
     issued = lanes / LANES * kernel.instructions.value
-    return Shape(ctas, threads, operands, 1, in_place, rounds, passes, elements * size, issued, slots, policy.sync.value)
+    fixed = _up(threads, LANES) * kernel.fixed.value
+    return Shape(ctas, threads, operands, 1, in_place, rounds, passes, elements * size, issued, fixed, slots, policy.sync.value, policy.scalar.value / 1000)
 
 
 def _row_walk(n: int, kernel: RowwiseKernel) -> tuple[int, int, float]:
@@ -118,13 +124,15 @@ def _row_walk(n: int, kernel: RowwiseKernel) -> tuple[int, int, float]:
     return threads, rounds, turns * each / rounds
 
 
-def run_rowwise(rowwise: Rowwise, chip: Chip, policy: RowwisePolicy, costs: Costs, loop: Loop, events: int = EVENTS) -> KernelRun:
-    """Simulate one call.
+def run_rowwise(
+    rowwise: Rowwise, chip: Chip, policy: RowwisePolicy, costs: Costs, loop: Loop, events: int = EVENTS, produced: bool = False
+) -> KernelRun:
+    """Simulate one call: in a measuring loop, or as the kernel after that which has written its (last) input.
 
     Raises:
         KeyError: the stack has no kernel for the operation, or the type has no size.
     """
-    full = shape(rowwise, chip, policy)
+    full = replace(shape(rowwise, chip, policy), produced=produced)
     result = run_shape(full, chip, costs, loop, events)
     waves = full.ctas / (chip.sms * full.slots)
     passes = f", {full.passes} passes" if full.passes > 1 else ""
@@ -140,16 +148,17 @@ def run_shape(full: Shape, chip: Chip, costs: Costs, loop: Loop, events: int = E
     if group.ctas <= most:
         return _simulate(group, chip, costs, loop, group.ctas, group.ctas)
     left_out = _up(group.ctas - most, wave)
-    longer = _simulate(group, chip, costs, loop, group.ctas - left_out * wave, group.ctas)
-    short = _simulate(group, chip, costs, loop, group.ctas - (left_out + 1) * wave, group.ctas)
-    return extended(short, longer, left_out)
+    longer = group.ctas - left_out * wave
+    span = max(1, longer // wave // 2)
+    short = _simulate(group, chip, costs, loop, longer - span * wave, group.ctas)
+    return extended(short, _simulate(group, chip, costs, loop, longer, group.ctas), left_out / span)
 
 
 def grouped(full: Shape, chip: Chip) -> Shape:
     """The same launch with CTAs that run at once on an SM taken together, as long as all SMs still have groups."""
     many = max(1, min(full.slots // GROUPS, full.ctas // (GROUPS * chip.sms)))
     return replace(
-        full, ctas=_up(full.ctas, many), slots=full.slots // many, issued=full.issued * many,
+        full, ctas=_up(full.ctas, many), slots=full.slots // many, issued=full.issued * many, fixed=full.fixed * many,
         piece_bytes=full.piece_bytes * full.ctas / _up(full.ctas, many),
     )  # fmt: skip
 
@@ -173,7 +182,8 @@ def _simulate(group: Shape, chip: Chip, costs: Costs, loop: Loop, ctas: int, of:
     p[gr.W_L2_LATENCY], p[gr.W_DRAM_LATENCY] = ticks(chip.l2_latency), ticks(chip.dram_latency)
     p[gr.W_DRAM_READ_RATE] = rate(chip.dram_read_hz / chip.clock_hz)
     p[gr.W_DRAM_WRITE_RATE] = rate(chip.dram_write_hz / chip.clock_hz)
-    issue = np.full(group.passes, ticks(group.issued / ISSUED), np.int64)
+    each = max(1 / ISSUED, group.scalar * LANES / chip.simt_macs["fp32"])
+    issue = np.full(group.passes, ticks((group.issued + group.fixed / (group.rounds * group.passes)) * each), np.int64)
     cache = new_cache(max(1, round(chip.l2_usable_bytes)), int(p[gr.W_READ_BYTES]), policy=NOT_RECENT)
     _warm(cache, group, chip, loop, of)
     out = np.zeros(gr.N_DONE, np.int64)
@@ -182,9 +192,13 @@ def _simulate(group: Shape, chip: Chip, costs: Costs, loop: Loop, ctas: int, of:
 
 
 def _warm(cache: Cache, group: Shape, chip: Chip, loop: Loop, ctas: int) -> None:
-    """What earlier calls left in the L2."""
+    """What earlier calls, or the kernel before, left in the L2."""
     pieces = ctas * group.rounds
     each = group.piece_bytes * pieces
+    if group.produced:
+        share = round(resident_share(each, chip.l2_usable_bytes) * SHARE_ONE)
+        warm_share(cache, (group.operands - 1) * gr.ORIGIN, pieces, share, 1)
+        return
     outputs = 0.0 if group.in_place else each * group.results
     found = residency(loop, 0.0, each * group.operands, outputs, chip.l2_usable_bytes)
     for output in range(0 if group.in_place else group.results):
