@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from .attention import run_attention
 from .device import Device
 from .engine import KernelRun
-from .gemm import run_gemm
+from .gemm import EVENTS, LOOK, run_gemm
 from .kernels import Attention, Gemm, Kernel
 from .loop import Launch, Loop
 from .power import capped_us, dynamic_joules
@@ -26,17 +26,18 @@ class Timing:
     joules: float
 
 
-def time_kernel(kernel: Kernel, device: Device, loop: Loop, op: str) -> Timing:
+def time_kernel(kernel: Kernel, device: Device, loop: Loop, op: str, look: int = LOOK, events: int = EVENTS) -> Timing:
     """Simulate a call of a loop.
 
     Args:
         op: its name in kernel logs, by which the host's times are known.
+        look, events: effort for a GEMM, see :mod:`.gemm`.
 
     Raises:
         KeyError: the chip or the stack cannot do it.
         ValueError: a kernel that makes no sense, or is too large to simulate.
     """
-    run = simulate_kernel(kernel, device, loop)
+    run = simulate_kernel(kernel, device, loop, look, events)
     chip, costs = device.chip, device.costs
     gap = 0.0 if loop.launch is Launch.GRAPH else device.gap_us
     launches = run.launches * max(0.0, costs.launch_us - gap)
@@ -51,7 +52,7 @@ def time_kernel(kernel: Kernel, device: Device, loop: Loop, op: str) -> Timing:
     return Timing(timed, run.us, run, bound, joules)
 
 
-def simulate_kernel(kernel: Kernel, device: Device, loop: Loop) -> KernelRun:
+def simulate_kernel(kernel: Kernel, device: Device, loop: Loop, look: int = LOOK, events: int = EVENTS) -> KernelRun:
     """Simulate a kernel as the stack would run it.
 
     Raises:
@@ -59,7 +60,7 @@ def simulate_kernel(kernel: Kernel, device: Device, loop: Loop) -> KernelRun:
         ValueError: a kernel that makes no sense, or is too large to simulate.
     """
     if isinstance(kernel, Gemm):
-        return run_gemm(kernel, device.chip, device.costs, device.menu(kernel.dtype), loop)
+        return run_gemm(kernel, device.chip, device.costs, device.menu(kernel.dtype), loop, look, events)
     if isinstance(kernel, Attention):
         if device.stack.attention is None:
             raise KeyError("attention")
