@@ -31,6 +31,8 @@ class Loop:
         sustained: repeated until clocks and temperature are steady.
         warm_calls, timed_calls: calls before, and between, the events that time the loop.
         activity: energy of a multiply-add on these operands, over that on normally distributed ones.
+        program_bytes: not a loop but a program: bytes that it moves from one use of a weight to the next (infinite where there
+            is no use before); its inputs have just been made. 0: a loop.
     """
 
     copies: int = 1
@@ -41,6 +43,7 @@ class Loop:
     warm_calls: int = 0
     timed_calls: int = 1
     activity: float = 1.0
+    program_bytes: float = 0.0
 
 
 def resident_share(round_bytes: float, capacity_bytes: float) -> float:
@@ -74,6 +77,9 @@ def residency(loop: Loop, weights: float, inputs: float, outputs: float, capacit
     """
     if loop.cold:
         return Residency(0.0, 0.0, 0.0)
+    if loop.program_bytes:
+        share = resident_share(loop.program_bytes, capacity)
+        return Residency(share, max(share, resident_share(inputs + outputs, capacity)), share)
     own = weights + outputs + (0.0 if loop.shared_inputs else inputs)
     share = resident_share(loop.copies * own + (inputs if loop.shared_inputs else 0.0), capacity)
     if not loop.shared_inputs:

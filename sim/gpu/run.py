@@ -1,6 +1,6 @@
 """A kernel on a device, timed as a measuring loop would: the kernel, its launches, the power cap."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .attention import run_attention
 from .device import Device
@@ -65,7 +65,9 @@ def simulate_kernel(kernel: Kernel, device: Device, loop: Loop, look: int = LOOK
         if device.stack.attention is None:
             raise KeyError("attention")
         return run_attention(kernel, device.chip, device.stack.attention, device.costs, loop)
-    return run_rowwise(kernel, device.chip, device.stack.rowwise, device.costs, loop)
+    made = loop.program_bytes > 0 and kernel.op != "embedding"  # what a gather reads is a weight
+    loop = replace(loop, cold=True) if loop.program_bytes and not made else loop
+    return run_rowwise(kernel, device.chip, device.stack.rowwise, device.costs, loop, produced=made)
 
 
 def macs(kernel: Kernel) -> float:
