@@ -128,8 +128,12 @@ def shares(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan,
     new, cache, queries = size * a.kv_heads * a.seq_q if writes else 0.0, size * a.kv_heads * a.seq_kv, size * a.heads * a.seq_q
     queries *= 2 if turned(policy, cut) else 1
     call = 0.0 if loop.cold else resident_share(loop.copies * (new + cache + queries), chip.l2_usable_bytes)
+    kept = call
+    if loop.program_bytes:
+        kept = resident_share(loop.program_bytes, chip.l2_usable_bytes)
+        call = max(kept, resident_share(new + queries, chip.l2_usable_bytes))
     written = resident_share(new + cache, chip.l2_usable_bytes) if writes and a.seq_q == a.seq_kv else 0.0
-    return Shares(call, max(call, written))
+    return Shares(call, max(kept, written))
 
 
 def step_cycles(chip: Chip, policy: AttentionPolicy, cut: Plan, dtype: str) -> float:
