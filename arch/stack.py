@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from .fusion import Fusion
 from .gpu import Architecture
 from .tiles import TileMenu
 from .values import Count, CountOrZero, Duration, Flag, PerMille, Sourced, SourceKind, Spec, sourced_values
@@ -208,6 +209,7 @@ class StackSpec(Spec):
     gemm: GemmPolicy
     attention: AttentionPolicy | None = None
     rowwise: RowwisePolicy
+    fusion: Fusion = Field(default_factory=Fusion)
     fixed: FixedCosts = Field(default_factory=FixedCosts)
 
     def sourced(self) -> dict[str, Sourced | TileMenu | Choices | AttentionTiles | RowwiseKernel]:
