@@ -139,10 +139,11 @@ class AttentionPolicy(Spec):
     few_blocks: Count = Field(description="blocks of keys up to which a sequence is not cut")
     tile: Duration = Field(description="what a query tile costs beside its steps: to be scheduled, to begin and to end")
     tile_block: Duration = Field(description="the same for each 64 rows by 64 elements of its queries and results")
-    sequences: Duration = Field(description="what the scheduler of tiles takes for 31 sequences")
-    combine: Duration = Field(description="the kernel that adds up parts of split keys, beside its launch and traffic")
+    sequences: Duration | None = Field(default=None, description="what FlashAttention 3's scheduler takes for 31 sequences")
+    combine: Duration = Field(description="the kernel that adds up parts of split keys, its launch included, beside its traffic")
     kv_write: Duration = Field(description="what a CTA of a helper kernel takes beside its traffic")
-    call: Duration = Field(description="a call of one operation in a graph of its own, beside its kernels")
+    follow: Duration = Field(description="launch of a kernel that follows another of the same call")
+    kv_write_reads: Count = Field(description="reads, one after another, of a CTA that writes a token into the cache")
 
 
 class RowwiseForm(StrEnum):

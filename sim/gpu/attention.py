@@ -21,7 +21,7 @@ EVENTS = 6000
 """Events up to which a launch is simulated step by step; beyond, steps are taken in chunks."""
 CTAS = 3000
 """CTAs up to which a launch is simulated whole; beyond, some units are, and the rest is more of the same."""
-STEADY = 4
+STEADY = 6
 """Waves after which a launch goes on as before, and waves from which that is read."""
 PART = 8
 """Part of the chip that large launches of helper kernels are simulated on."""
@@ -66,11 +66,12 @@ def run_attention(attention: Attention, chip: Chip, policy: AttentionPolicy, cos
     for extra in _helpers(attention, chip, policy, cut, share):
         result, kernels = result + extra, kernels + 1
     follow = _us(policy.follow, chip)
-    if cut.splits > 1:  # may be launched while attention still runs: its launch is in its cost
+    if cut.splits > 1:  # it may be launched while attention still runs, so its launch is in its cost
         us += _us(policy.combine, chip) - follow
     if policy.generation is AttentionGeneration.FA3:
         counted = attention.batch <= DYNAMIC  # a CTA counts the blocks of each sequence first, and tiles read its counts
-        us += _us(policy.sequences, chip) * attention.batch / SCANNED * (2 if counted else 1)
+        scan = 0.0 if policy.sequences is None else _us(policy.sequences, chip)
+        us += scan * attention.batch / SCANNED * (2 if counted else 1)
         kernels += counted
     us += (kernels - 1) * follow + result.cycles / chip.clock_hz * 1e6
     waves = cut.units * cut.tiles * cut.splits / (chip.sms * cut.slots)
@@ -109,7 +110,7 @@ def _helpers(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Pla
         size = a.head_dim * min(rows, COMBINE_ROWS)
         stages = 4 if policy.generation is AttentionGeneration.FA3 else 1
         ctas = up(rows, COMBINE_ROWS)
-        yield copy(chip, Copy(ctas, COPY_THREADS, cut.splits, 4 * size, size * element, life, stages), 1.0)
+        yield copy(chip, Copy(ctas, COPY_THREADS, cut.splits, 4 * size, size * element, 0.0, stages), 1.0)
 
 
 def turned(policy: AttentionPolicy, cut: Plan) -> bool:

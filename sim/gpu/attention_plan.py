@@ -74,14 +74,12 @@ def plan(attention: Attention, chip: Chip, policy: AttentionPolicy) -> Plan:
     size = ELEMENT_BYTES[a.dtype] * lanes
     shared = (tile.queries + 2 * tile.keys * tile.stages) * size + chip.cta_shared_bytes
     slots = min(int(chip.shared_bytes // shared), REGISTERS // (THREAD_REGISTERS * 32 * tile.warps))
-    splits = 1
-    if policy.split_kv is SplitKv.FILL_SMS:
-        blocks = up(a.seq_kv, tile.keys)
-        most = policy.max_splits.value
+    blocks, splits = up(a.seq_kv, tile.keys), 1
+    if policy.split_kv is SplitKv.FILL_SMS and blocks > policy.few_blocks.value:
         if fa3:
-            splits = _splits_fa3(chip.sms, units // a.batch, a.batch, tiles, blocks, most, policy.few_blocks.value)
+            splits = _splits_fa3(chip.sms, units // a.batch, a.batch, tiles, blocks, policy.max_splits.value)
         elif a.seq_q == 1 and group > 1:
-            splits = wave_splits(units * tiles, 2 * chip.sms, blocks, most, even=True)
+            splits = wave_splits(units * tiles, 2 * chip.sms, blocks, policy.max_splits.value, even=True)
     return Plan(tile.queries, tile.keys, lanes, max(2, tile.stages), max(1, slots), group, units, tiles, splits)
 
 
@@ -98,10 +96,8 @@ def wave_splits(tiles: int, slots: int, blocks: int, most: int, even: bool = Fal
     return next(n for n in able if filled[n] >= ENOUGH_EFFICIENCY * max(filled.values()))
 
 
-def _splits_fa3(sms: int, heads: int, batch: int, tiles: int, blocks: int, most: int, few: int) -> int:
+def _splits_fa3(sms: int, heads: int, batch: int, tiles: int, blocks: int, most: int) -> int:
     """FlashAttention 3 with sequences of any length: an upper limit as if one sequence were alone, then parts of even size."""
-    if blocks <= few:
-        return 1
     limit = wave_splits(heads * tiles, sms, blocks, most)
     blocks_per_sm = int(np.ceil(batch * tiles * blocks * MARGIN * heads / sms))
     return max(1, min(up(blocks, blocks_per_sm), limit))
