@@ -173,7 +173,7 @@ def _answers(predict: Predictor, parts: list[Columns], jobs: int) -> Iterator[Co
         return
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(min(jobs, len(parts)), mp_context=context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(min(jobs, len(parts)), mp_context=context, initializer=start_worker)
     try:
         yield from pool.map(predict, parts)
     except BaseException as error:  # also Ctrl-C, or a reader that went away: what is being predicted is not waited for
@@ -186,7 +186,7 @@ def _answers(predict: Predictor, parts: list[Columns], jobs: int) -> Iterator[Co
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """A worker leaves Ctrl-C to its parent, and goes when the parent goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
