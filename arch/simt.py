@@ -49,8 +49,14 @@ class SimtMenu(Spec):
     ref: str
     architectures: tuple[Architecture, ...] = Field(min_length=1)
     single: tuple[SimtTile, ...] = Field(min_length=1)
-    batched: tuple[SimtTile, ...] = Field(min_length=1)
+    batched: tuple[SimtTile, ...] = Field(default=(), description="none: the same")
     split_below: PerMille = Field(description="tiles for each SM from which on k is not cut")
+    copy_1000_bytes: PerMille = Field(description="cycles of an SM that the choice counts for 1000 copied bytes")
+    epilogue: Count = Field(description="cycles of a CTA from its last step to its first write")
+
+    def tiles(self, batch: int) -> tuple[SimtTile, ...]:
+        """Those for ``batch`` products at once."""
+        return self.batched if batch > 1 and self.batched else self.single
 
 
 class SimtPolicy(Spec):
@@ -59,10 +65,8 @@ class SimtPolicy(Spec):
     menus: dict[str, SimtMenu]
     operand_load: PerMille = Field(description="issue slots that a load of 16 bytes from shared memory takes")
     sliced_load: PerMille = Field(description="how many times as dear that is where slices of the CTA share out k")
-    copy_1000_bytes: PerMille = Field(description="cycles of an SM that the choice counts for 1000 copied bytes")
     bubble: PerMille = Field(description="share of a step in which a CTA that is alone on its SM waits")
-    epilogue: Count = Field(description="cycles of a CTA from its last step to its first write")
-    epilogue_bytes: Count = Field(description="bytes a cycle that a CTA then writes")
+    epilogue_bytes: Count = Field(description="bytes a cycle that a CTA writes")
     registers: Count = Field(description="registers of a thread beside its results and two steps of operands")
 
     def menu(self, architecture: Architecture) -> SimtMenu:

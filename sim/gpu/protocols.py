@@ -19,7 +19,7 @@ _BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8"
 _PUBLIC: Mapping[str, Loop] = {
     "cudagraph-6weights": Loop(copies=6, warm_calls=18, timed_calls=36),
     "cudagraph-same-buffers": Loop(warm_calls=3, timed_calls=6),
-    "eager-cudaevent-best5of20": Loop(launch=Launch.EAGER),
+    "eager-cudaevent-best5of20": Loop(launch=Launch.EAGER, sustained=True),
     "profiler-kernel-sum-1us-resolution": Loop(launch=Launch.KERNEL),
     "eager-hostclock-sync": Loop(launch=Launch.EAGER),
     "loop-hostclock": Loop(sustained=True),

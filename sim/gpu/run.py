@@ -10,6 +10,7 @@ from .kernels import Attention, Gemm, Kernel
 from .loop import Launch, Loop
 from .power import capped_us, dynamic_joules
 from .rowwise import eager_us, run_rowwise
+from .simt import run_simt
 
 LAUNCH_BOUND = 0.5
 """Share of a call's time from which on its launches are said to bound it."""
@@ -60,6 +61,10 @@ def simulate_kernel(kernel: Kernel, device: Device, loop: Loop, look: int = LOOK
         ValueError: a kernel that makes no sense, or is too large to simulate.
     """
     if isinstance(kernel, Gemm):
+        simt = device.stack.gemm.simt
+        if simt is not None and kernel.dtype not in device.chip.tensor_macs:
+            menu, splits = simt.menu(device.gpu.architecture), device.stack.gemm.split_k.values
+            return run_simt(kernel, device.chip, device.costs, simt, menu, splits, loop)
         return run_gemm(kernel, device.chip, device.costs, device.menu(kernel.dtype), loop, look, events)
     if isinstance(kernel, Attention):
         if device.stack.attention is None:

@@ -60,26 +60,28 @@ def choose(gemm: Gemm, chip: Chip, costs: Costs, policy: SimtPolicy, menu: SimtM
     """
     best: Choice | None = None
     most = menu.split_below.value / 1000 * chip.sms
-    for tile in menu.single if gemm.batch == 1 else menu.batched:
+    for tile in menu.tiles(gemm.batch):
         whole = ceil(gemm.k / tile.depth)
         count = gemm.batch * ceil(gemm.m / tile.m) * ceil(gemm.n / tile.n)
         for parts in splits if gemm.batch == 1 and count < most else (1,):
             if parts > 1 and (whole < 2 * parts or count * parts > 4 * slots(tile, chip, policy) * chip.sms):
                 break
-            cycles = _estimate(gemm, chip, costs, policy, tile, parts, count * parts)
+            cycles = _estimate(gemm, chip, costs, policy, menu, tile, parts, count * parts)
             if best is None or cycles < best.cycles:
                 best = Choice(tile, parts, cycles)
     assert best is not None
     return best
 
 
-def _estimate(gemm: Gemm, chip: Chip, costs: Costs, policy: SimtPolicy, tile: SimtTile, parts: int, ctas: int) -> float:
+def _estimate(
+    gemm: Gemm, chip: Chip, costs: Costs, policy: SimtPolicy, menu: SimtMenu, tile: SimtTile, parts: int, ctas: int
+) -> float:
     each = step_cycles(tile, tile.depth, chip, policy, gemm.dtype)
-    each += (tile.m + tile.n) * tile.depth * gemm.a_bytes * policy.copy_1000_bytes.value / 1e6
+    each += (tile.m + tile.n) * tile.depth * gemm.a_bytes * menu.copy_1000_bytes.value / 1e6
     on_one = ceil(ctas / chip.sms)
     at_once = min(slots(tile, chip, policy), on_one)
     steps = ceil(ceil(gemm.k / tile.depth) / parts)
-    latency = chip.l2_latency + chip.dram_latency + policy.epilogue.value
+    latency = chip.l2_latency + chip.dram_latency + menu.epilogue.value
     own = latency + tile.m * tile.n * gemm.out_bytes / policy.epilogue_bytes.value
     cycles = on_one * (steps * each * (1 + policy.bubble.value / 1000 / at_once) + own / at_once) + latency
     if parts > 1:
@@ -99,17 +101,18 @@ def run_simt(
         KeyError: the lanes have no rate for the type.
     """
     chosen = choose(gemm, chip, costs, policy, menu, splits)
-    return run_tile(gemm, chip, costs, policy, chosen.tile, chosen.splits, loop, events)
+    return run_tile(gemm, chip, costs, policy, menu, chosen.tile, chosen.splits, loop, events)
 
 
 def run_tile(
-    gemm: Gemm, chip: Chip, costs: Costs, policy: SimtPolicy, tile: SimtTile, parts: int, loop: Loop, events: int = EVENTS
-) -> KernelRun:
+    gemm: Gemm, chip: Chip, costs: Costs, policy: SimtPolicy, menu: SimtMenu, tile: SimtTile, parts: int, loop: Loop,
+    events: int = EVENTS,
+) -> KernelRun:  # fmt: skip
     """Simulate one kernel with one split of k."""
     weights, inputs, outputs = (gemm.batch * x for x in _operands(gemm))
     found = residency(loop, weights, inputs, outputs, chip.l2_usable_bytes)
     kernel = TileKernel(tile.m, tile.n, tile.depth, tile.stages, slots(tile, chip, policy), 1, 0)
-    own = replace(costs, epilogue=float(policy.epilogue.value), epilogue_bytes=float(policy.epilogue_bytes.value))
+    own = replace(costs, epilogue=float(menu.epilogue.value), epilogue_bytes=float(policy.epilogue_bytes.value))
     chunk = _chunk(gemm, chip, kernel, parts, events)
     each = step_cycles(tile, min(tile.depth, gemm.k), chip, policy, gemm.dtype)
 
