@@ -218,7 +218,7 @@ class _Planner:
             final = sum((_element_work(mapping.system, r) for r in riding), final)
             rows, blocks = self._rows(op), _blocks(mapping, op)
             slot = Slot(
-                "vmm", _op_class(op), mapping.regions[op.weight_name], batch=rows, blocks=blocks,
+                "vmm", op_class(op), mapping.regions[op.weight_name], batch=rows, blocks=blocks,
                 resident_bytes=_resident_bytes(mapping, op, rows, blocks), partial=ADD, final=ADD + final,
             )  # fmt: skip
             tokens = [0]
@@ -304,7 +304,7 @@ def _element_work(system: System, op: Op) -> Work:
     raise MappingError(f'{op.module or "model"}: operation "{op.kind}" is not mapped')
 
 
-def _op_class(op: Op) -> str:
+def op_class(op: Op) -> str:
     """Module path without block number: ``blocks.3.attn.qkv`` -> ``attn.qkv``."""
     parts = op.module.split(".")
     return ".".join(parts[parts.index(str(op.layer)) + 1 :]) if str(op.layer) in parts else op.module
