@@ -176,6 +176,9 @@ class RowwisePolicy(Spec):
 
     sync: Count = Field(description="SM clocks that a CTA waits at the end of a pass until its warps have added up a row")
     scalar: PerMille = Field(description="share of the instructions that work on the fp32 lanes")
+    l1_share: PerMille = Field(description="share of the shared memory that, as L1, keeps rows until they are read again")
+    ramp: Duration | None = Field(default=None, description="kernel time up to which a GPU that waits for the host stays slow")
+    idle_clock: PerMille | None = Field(default=None, description="share of its clock that such a GPU has for short kernels")
     kernels: dict[str, RowwiseKernel]
 
     def kernel(self, op: str) -> RowwiseKernel:

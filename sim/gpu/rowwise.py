@@ -13,11 +13,13 @@ import numpy as np
 from ...arch.stack import RowwiseForm, RowwiseKernel, RowwisePolicy
 from ..kernels import gpu_rowwise as gr
 from ..kernels.gpu_cache import NOT_RECENT, Cache, new_cache
+from ..kernels.gpu_layout import TICKS
 from ..kernels.gpu_warm import SHARE_ONE, warm_share
 from .engine import GridResult, KernelRun, rate, ticks
 from .kernels import Rowwise
-from .loop import Loop, residency, resident_share
+from .loop import Launch, Loop, residency, resident_share
 from .machine import ELEMENT_BYTES, Chip, Costs
+from .rowwise_clock import at_clock, capped_share, waiting_share
 from .steady import extended
 
 OPERANDS = {"add": 2, "silu_mul": 2}
@@ -42,6 +44,7 @@ class Shape:
         issued: warp instructions of one round; fixed: of all rounds and passes together, beside those.
         slots: CTAs that an SM runs at once; sync: cycles between passes.
         scalar: share of the instructions that the scalar lanes work on.
+        l1_share: of an SM's shared memory, that serves as L1.
         produced: the kernel before has just written the last operand, and nothing else is in the L2.
     """
 
@@ -58,6 +61,7 @@ class Shape:
     slots: int
     sync: float
     scalar: float
+    l1_share: float
     produced: bool = False
 
     @property
@@ -103,7 +107,8 @@ def shape(rowwise: Rowwise, chip: Chip, policy: RowwisePolicy) -> Shape:
     slots = max(1, min(chip.max_ctas, chip.max_threads // threads))
     issued = lanes / LANES * kernel.instructions.value
     fixed = _up(threads, LANES) * kernel.fixed.value
-    return Shape(ctas, threads, operands, 1, in_place, rounds, passes, elements * size, issued, fixed, slots, policy.sync.value, policy.scalar.value / 1000)
+    rest = (policy.sync.value, policy.scalar.value / 1000, policy.l1_share.value / 1000)
+    return Shape(ctas, threads, operands, 1, in_place, rounds, passes, elements * size, issued, fixed, slots, *rest)
 
 
 def _row_walk(n: int, kernel: RowwiseKernel) -> tuple[int, int, float]:
@@ -129,15 +134,36 @@ def run_rowwise(
 ) -> KernelRun:
     """Simulate one call: in a measuring loop, or as the kernel after that which has written its (last) input.
 
+    A profiler times kernels inside of a program, so their inputs have been produced too.
+
     Raises:
         KeyError: the stack has no kernel for the operation, or the type has no size.
     """
-    full = replace(shape(rowwise, chip, policy), produced=produced)
+    full = replace(shape(rowwise, chip, policy), produced=produced or loop.launch is Launch.KERNEL)
     result = run_shape(full, chip, costs, loop, events)
+    share = _clock_share(full, chip, policy, loop, result)
+    if share < 1:
+        chip = at_clock(chip, share)
+        result = run_shape(full, chip, costs, loop, events)
     waves = full.ctas / (chip.sms * full.slots)
     passes = f", {full.passes} passes" if full.passes > 1 else ""
     choice = f"{full.ctas} CTAs of {full.threads}, {full.rounds} rounds{passes}, {waves:.1f} waves"
     return KernelRun(result.cycles / chip.clock_hz * 1e6, 1, choice, waves, result)
+
+
+def _clock_share(full: Shape, chip: Chip, policy: RowwisePolicy, loop: Loop, result: GridResult) -> float:
+    """Share of the chip's clock at which the launch runs, given how it went at the whole of it."""
+    us = result.cycles / chip.clock_hz * 1e6
+    share = waiting_share(policy, us) if loop.launch is Launch.EAGER else 1.0
+    if loop.sustained and "fp32" in chip.lane_pj:
+        lanes = full.ctas * (full.issued * full.rounds * full.passes + full.fixed) * LANES * full.scalar
+        traffic = (result.dram_read_bytes + result.dram_write_bytes) * chip.byte_pj
+        if not chip.byte_pj:  # else that of the L2 is in it
+            traffic = (result.l2_read_bytes + result.l2_write_bytes) * chip.l2_byte_pj
+        joules = lanes * chip.lane_pj["fp32"] + traffic
+        memory_us = (result.dram_read_bytes / chip.dram_read_hz + result.dram_write_bytes / chip.dram_write_hz) * 1e6
+        share *= capped_share(chip, joules * 1e-12, us, memory_us)
+    return share
 
 
 def run_shape(full: Shape, chip: Chip, costs: Costs, loop: Loop, events: int = EVENTS) -> GridResult:
@@ -175,7 +201,7 @@ def _simulate(group: Shape, chip: Chip, costs: Costs, loop: Loop, ctas: int, of:
     p[gr.W_OPERANDS], p[gr.W_WRITES], p[gr.W_IN_PLACE] = group.operands, group.results, group.in_place
     p[gr.W_ROUNDS], p[gr.W_PASSES] = group.rounds, group.passes
     p[gr.W_READ_BYTES] = p[gr.W_WRITE_BYTES] = max(1, round(group.piece_bytes))
-    held = resident_share(group.cta_bytes * group.slots, chip.shared_bytes)
+    held = resident_share(group.cta_bytes * group.slots, chip.shared_bytes * group.l1_share)
     p[gr.W_MISS] = round((1 - held) * gr.MISS_ONE)
     p[gr.W_CTA_LAUNCH], p[gr.W_SYNC] = ticks(costs.cta_launch), ticks(group.sync)
     p[gr.W_PORT_RATE], p[gr.W_L2_RATE] = rate(chip.port_bytes), rate(chip.l2_bytes)
@@ -213,8 +239,6 @@ def _warm(cache: Cache, group: Shape, chip: Chip, loop: Loop, ctas: int) -> None
 
 def _result(out: list[int]) -> GridResult:
     """Counters with names."""
-    from ..kernels.gpu_layout import TICKS
-
     stalls = {
         "latency": out[gr.Q_STALL_LATENCY] / TICKS, "sm_feed": out[gr.Q_STALL_PORT] / TICKS,
         "l2": out[gr.Q_STALL_L2] / TICKS, "dram": out[gr.Q_STALL_DRAM] / TICKS,

@@ -10,6 +10,7 @@ from .kernels import Attention, Gemm, Kernel
 from .loop import Launch, Loop
 from .power import capped_us, dynamic_joules
 from .rowwise import eager_us, run_rowwise
+from .rowwise_clock import stream_chip
 from .simt import run_simt
 
 LAUNCH_BOUND = 0.5
@@ -72,7 +73,7 @@ def simulate_kernel(kernel: Kernel, device: Device, loop: Loop, look: int = LOOK
         return run_attention(kernel, device.chip, device.stack.attention, device.costs, loop)
     made = loop.program_bytes > 0 and kernel.op != "embedding"  # what a gather reads is a weight
     loop = replace(loop, cold=True) if loop.program_bytes and not made else loop
-    return run_rowwise(kernel, device.chip, device.stack.rowwise, device.costs, loop, produced=made)
+    return run_rowwise(kernel, stream_chip(device.gpu, device.chip), device.stack.rowwise, device.costs, loop, produced=made)
 
 
 def macs(kernel: Kernel) -> float:
