@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from rowline import cli_measure, cli_memory, cli_validate
+from rowline import cli_calibrate, cli_measure, cli_memory, cli_validate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,6 +24,7 @@ app.command()(cli_memory.dram)
 app.command()(cli_memory.check)
 app.command()(cli_measure.measure)
 app.command()(cli_validate.validate)
+app.command()(cli_calibrate.calibrate)
 
 Arch = Annotated[str | None, typer.Option("--arch", help="System preset or YAML file.", show_default="pim-gpt")]
 Workload = Annotated[str | None, typer.Option("--workload", help="Model or YAML file.", show_default="gpt2-small")]

@@ -101,6 +101,7 @@ def at_bound(p: Parameter, value: int) -> bool:
 
 
 def sensitivity(p: Parameter, values: Mapping[str, int], best: float, loss: Loss, share: float = 0.1) -> float:
-    """By how much of itself the loss grows, at least, when a parameter is a tenth off (within its bounds)."""
+    """By how much of itself the loss grows when a parameter is a tenth off (within its bounds): the mean of both directions."""
     around = {p.moved(values[p.name], factor) for factor in (1 + share, 1 - share)} - {values[p.name]}
-    return min((loss({**values, p.name: there}) for there in around), default=best) / best - 1 if best > 0 else 0.0
+    losses = [loss({**values, p.name: there}) for there in around]
+    return sum(losses) / len(losses) / best - 1 if losses and best > 0 else 0.0

@@ -1,0 +1,85 @@
+"""Which rows the shipped constants are fitted on, and which numbers those rows decide.
+
+Rows: of a public file in the shared schema, seen families only, drawn at random. Keys that share a value stand together.
+"""
+
+from dataclasses import dataclass
+
+GEMM, PREFILL, DECODE = ("gemm",), ("attn_prefill", "attn_encoder"), ("attn_decode",)
+
+
+@dataclass(frozen=True)
+class GroupPlan:
+    """Rows of one board and one framework; ``head_dim`` 0: any, else heads up to that size."""
+
+    gpu: str
+    framework: str
+    file: str
+    ops: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    rows: int = 250
+    head_dim: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One fit: the loss is the mean of the groups' mean absolute relative errors."""
+
+    groups: tuple[GroupPlan, ...]
+    keys: tuple[tuple[str, ...], ...]
+
+
+def _keys(prefix: str, *names: str) -> tuple[tuple[str, ...], ...]:
+    return tuple((prefix + name,) for name in names)
+
+
+_CHIP = ("tensor", "l2_bandwidth", "l2_usable", "dram_read", "dram_write", "port", "l2_latency", "dram_latency")
+_GEMM_COSTS = ("step", "step_least", "epilogue", "epilogue_bytes", "cta_launch", "split_pass")
+_ATTENTION = ("exposed_softmax", "tile", "tile_block", "combine", "kv_write", "follow")
+
+
+def _mac(preset: str) -> tuple[tuple[str, ...], ...]:
+    return ((f"gpu:{preset}.energy.tensor_mac.bf16", f"gpu:{preset}.energy.tensor_mac.fp16"),)
+
+
+_HOPPER_CHIP = _keys("gpu:h100-sxm.achieved.", *_CHIP) + _keys("gpu:h200.achieved.", "dram_read", "dram_write")
+_AMPERE_CHIP = _keys("gpu:a100-sxm-80gb.achieved.", *_CHIP)
+
+PLANS = {
+    "gemm-hopper": Plan(
+        (
+            GroupPlan("h100-sxm", "vllm-0.24.0", "gemm_aic_h100.parquet", GEMM, ("bf16",)),
+            GroupPlan("h200", "vllm-0.24.0", "gemm_aic_h200.parquet", GEMM, ("bf16",)),
+            GroupPlan("h200", "vllm-0.22.0", "gemm_aic_h200.parquet", GEMM, ("bf16",)),
+        ),
+        _HOPPER_CHIP + _keys("stack:cublas-hopper.gemm.costs.", *_GEMM_COSTS) + _keys("stack:cublas-hopper.fixed.", "launch")
+        + _mac("h100-sxm"),
+    ),
+    "gemm-ampere": Plan(
+        (GroupPlan("a100-sxm-80gb", "sglang-0.5.10", "gemm_aic_a100.parquet", GEMM, ("bf16",), 500),),
+        _AMPERE_CHIP + _keys("stack:cublas-ampere.gemm.costs.", *_GEMM_COSTS) + _keys("stack:cublas-ampere.fixed.", "launch")
+        + _mac("a100-sxm-80gb"),
+    ),
+    "attention-hopper": Plan(
+        tuple(
+            GroupPlan(gpu, "vllm-0.24.0", "attention_aic.parquet", ops, ("bf16",), 120, 128)
+            for gpu in ("h100-sxm", "h200")
+            for ops in (PREFILL, DECODE)
+        ),
+        _keys("stack:cublas-hopper.attention.", *_ATTENTION, "sequences"),
+    ),
+    "attention-ampere": Plan(
+        tuple(
+            GroupPlan("a100-sxm-80gb", "vllm-0.14.0", "attention_aic.parquet", ops, ("bf16",), 200, 128)
+            for ops in (PREFILL, DECODE)
+        ),
+        _keys("stack:cublas-ampere.attention.", *_ATTENTION),
+    ),
+}  # fmt: skip
+
+
+def joined(names: list[str]) -> Plan:
+    """One plan of several: all their groups and keys, each once."""
+    plans = [PLANS[name] for name in names]
+    groups = dict.fromkeys(group for plan in plans for group in plan.groups)
+    return Plan(tuple(groups), tuple(dict.fromkeys(keys for plan in plans for keys in plan.keys)))
