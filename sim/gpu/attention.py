@@ -1,7 +1,6 @@
 """Attention kernels: FlashAttention prefill and decode as grids of CTAs, with the small kernels that go with them."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from math import gcd
 from typing import NamedTuple
 
@@ -11,42 +10,45 @@ from ...arch.stack import AttentionGeneration, AttentionPolicy
 from ...arch.values import Duration
 from ..kernels import gpu_layout as gl
 from .attention_plan import Plan, plan, steps_of_tiles, up
+from .copies import OUT_BYTES, Copy, copy
 from .engine import Grid, GridResult, KernelRun, Resident, simulate
 from .kernels import Attention
 from .loop import Loop, resident_share
 from .machine import ELEMENT_BYTES, Chip, Costs
 from .steady import extended
 
-EVENTS = 6000
+EVENTS = 12000
 """Events up to which a launch is simulated step by step; beyond, steps are taken in chunks."""
-CTAS = 3000
+CTAS = 4000
 """CTAs up to which a launch is simulated whole; beyond, some units are, and the rest is more of the same."""
-STEADY = 6
+STEADY = 8
 """Waves after which a launch goes on as before, and waves from which that is read."""
-PART = 8
-"""Part of the chip that large launches of helper kernels are simulated on."""
 COPY_BYTES, COPY_THREADS = 4096, 128
 """Bytes that a CTA of a copy moves, and its threads."""
 COMBINE_ROWS = 8
 """Rows that a CTA adds up."""
 WRITE_THREADS = 512
 """Most threads of the CTA that writes a token's key and value."""
+WARP_GROUP_ROWS = 64
+"""Query rows of one warp group."""
 BLOCK = 64 * 64
 """Elements of a block of queries and results, by which the ends of a tile are counted."""
 SCANNED = 31
 """Sequences that a warp of FlashAttention 3's scheduler looks at together."""
 DYNAMIC = 992
 """Sequences up to which FlashAttention 3 counts blocks first."""
-OUT_BYTES = 64.0
-"""Bytes a cycle that a CTA writes."""
 _ORIGIN_Q, _ORIGIN_OUT, _ORIGIN_V, _ORIGIN_OLD = 1 << 40, 1 << 41, 1 << 42, 1 << 43
 
 
 class Shares(NamedTuple):
-    """Shares that the L2 holds: of all operands when a call begins; of keys and values when attention itself begins."""
+    """Shares that the L2 holds: of all operands when a call begins; of keys and values when attention itself begins.
+
+    ``worn``: what else it holds is dirty, results or keys and values that were written.
+    """
 
     call: float
     keys: float
+    worn: bool
 
 
 def run_attention(attention: Attention, chip: Chip, policy: AttentionPolicy, costs: Costs, loop: Loop) -> KernelRun:
@@ -134,7 +136,7 @@ def shares(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan,
         kept = resident_share(loop.program_bytes, chip.l2_usable_bytes)
         call = max(kept, resident_share(new + queries, chip.l2_usable_bytes))
     written = resident_share(new + cache, chip.l2_usable_bytes) if writes and a.seq_q == a.seq_kv else 0.0
-    return Shares(call, max(kept, written))
+    return Shares(call, max(kept, written), not loop.cold and call < 1 and a.phase != "decode")
 
 
 def step_cycles(chip: Chip, policy: AttentionPolicy, cut: Plan, dtype: str) -> float:
@@ -209,88 +211,15 @@ def _grid(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan, 
     cta[:, :, gl.C_STEP_TICKS] = np.round(each * gl.TICKS).astype(np.int64)
     kv_granules = up(cut.units, sharing) * span
     parts = (
+        Resident(_ORIGIN_OLD, int(chip.l2_usable_bytes / granule_bytes), float(share.worn), True),
         Resident(_ORIGIN_OUT, cut.units * n * out_granules, share.call, True),
         Resident(_ORIGIN_Q, cut.units * cut.tiles * q_granules, share.call),
         Resident(0, kv_granules, share.keys, a.phase == "prefill"),
         Resident(_ORIGIN_V, kv_granules, share.keys, a.phase == "prefill"),
     )
+    ahead = fa3 and cut.queries > WARP_GROUP_ROWS  # persistent CTAs; the loads of the next tile begin while one is written
     return Grid(
         cta.reshape(-1, gl.N_CTA), cut.slots, cut.stages, chunk, granule_bytes, out_bytes / out_granules,
-        gl.NO_OVERLAP, chip.l2_latency, OUT_BYTES, 0.0,
-        residents=[part for part in parts if part.share > 0],
-    )  # fmt: skip
-
-
-class Copy(NamedTuple):
-    """A helper kernel: CTAs that each make ``steps`` reads, one after another, and write in the end.
-
-    Attributes:
-        threads: of a CTA; as many CTAs run on an SM as have room.
-        step_bytes: read in a step; written: in the end.
-        life: cycles of a CTA beside its traffic; stages: reads in flight.
-    """
-
-    ctas: int
-    threads: int
-    steps: int
-    step_bytes: float
-    written: float
-    life: float
-    stages: int = 1
-
-
-def copy(chip: Chip, kernel: Copy, share: float) -> GridResult:
-    """Simulate a helper kernel that finds a share of its data in the L2.
-
-    All CTAs do the same, so of a large launch a part of the chip is simulated, with that part of its memory's rates, and of
-    many waves, some; the others are more of the same.
-    """
-    small = chip if kernel.ctas < 4 * chip.sms else part_of(chip, max(1, chip.sms // PART))
-    ctas = kernel.ctas * small.sms / chip.sms
-    wave = small.sms * max(1, min(chip.max_ctas, chip.max_threads // kernel.threads))
-    if ctas <= 3 * STEADY * wave:
-        result = _run_copy(small, kernel, up(kernel.ctas * small.sms, chip.sms), share)
-    else:
-        one, two = (_run_copy(small, kernel, n * STEADY * wave, share) for n in (1, 2))
-        result = extended(one, two, ctas / wave / STEADY - 2)
-    return result if small is chip else scaled(result, chip.sms / small.sms)
-
-
-def part_of(chip: Chip, sms: int) -> Chip:
-    """Some SMs of a chip, with their share of the L2 and the DRAM."""
-    part = sms / chip.sms
-    return replace(
-        chip, sms=sms, l2_bytes=chip.l2_bytes * part, l2_usable_bytes=chip.l2_usable_bytes * part,
-        dram_read_hz=chip.dram_read_hz * part, dram_write_hz=chip.dram_write_hz * part,
-    )  # fmt: skip
-
-
-def scaled(result: GridResult, times: float) -> GridResult:
-    """As long, on a chip so many times larger."""
-    return replace(
-        result, dram_read_bytes=round(result.dram_read_bytes * times), dram_write_bytes=round(result.dram_write_bytes * times),
-        l2_read_bytes=round(result.l2_read_bytes * times), l2_hit_bytes=round(result.l2_hit_bytes * times),
-        l2_write_bytes=round(result.l2_write_bytes * times), busy=result.busy * times,
-        stalls={k: v * times for k, v in result.stalls.items()}, bytes_in_flight=result.bytes_in_flight * times,
-    )  # fmt: skip
-
-
-def _run_copy(chip: Chip, kernel: Copy, n: int, share: float) -> GridResult:
-    slots = max(1, min(chip.max_ctas, chip.max_threads // kernel.threads))
-    granule_bytes = max(1.0, kernel.step_bytes)
-    written, granules = max(1, round(kernel.written)), max(1, round(kernel.written / granule_bytes))
-    index = np.arange(n)
-    cta = np.zeros((n, gl.N_CTA), np.int64)
-    cta[:, gl.C_STEPS], cta[:, gl.C_A_STRIDE], cta[:, gl.C_A_GRANULES] = kernel.steps, 1, 1
-    cta[:, gl.C_A_FIRST], cta[:, gl.C_A_BYTES] = index * kernel.steps, max(1, round(kernel.step_bytes))
-    cta[:, gl.C_OUT_FIRST], cta[:, gl.C_OUT_GRANULES] = _ORIGIN_OUT + index * granules, granules
-    cta[:, gl.C_OUT_BYTES] = written
-    lines = int(chip.l2_usable_bytes / granule_bytes)
-    parts = (
-        Resident(_ORIGIN_OLD, lines if 0 < share < 1 else 0, 1.0, True),
-        Resident(_ORIGIN_OUT, n * granules, share, True), Resident(0, n * kernel.steps, share),
-    )  # fmt: skip
-    return simulate(chip, Grid(
-        cta, slots, kernel.stages, 1, granule_bytes, written / granules, gl.NO_OVERLAP, kernel.life, OUT_BYTES, 0.0,
+        gl.LOADS_OVERLAP if ahead else gl.NO_OVERLAP, chip.l2_latency, OUT_BYTES, 0.0,
         residents=[part for part in parts if part.granules and part.share > 0],
-    ))  # fmt: skip
+    )  # fmt: skip

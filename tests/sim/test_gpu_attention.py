@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from rowline.arch.loader import load_gpu, load_stack
 from rowline.sim.gpu import attention as kernels
+from rowline.sim.gpu import copies
 from rowline.sim.gpu.attention import run_attention
 from rowline.sim.gpu.attention_plan import plan, steps_of_tiles, wave_splits
 from rowline.sim.gpu.device import Device
@@ -187,9 +188,9 @@ def test_chunks_of_steps_agree_with_steps(monkeypatch, call):
 
 
 def test_a_part_of_the_chip_stands_for_all():
-    large = kernels.Copy(ctas=60_000, threads=256, steps=2, step_bytes=2048, written=4096, life=1000)
-    quick = kernels.copy(HOPPER.chip, large, 0.3)
-    whole = kernels._run_copy(HOPPER.chip, large, large.ctas, 0.3)
+    large = copies.Copy(ctas=60_000, threads=256, steps=2, step_bytes=2048, written=4096, life=1000)
+    quick = copies.copy(HOPPER.chip, large, 0.3)
+    whole = copies._run_copy(HOPPER.chip, large, large.ctas, 0.3)
     assert quick.cycles == pytest.approx(whole.cycles, rel=0.03)
     assert quick.l2_read_bytes == pytest.approx(whole.l2_read_bytes, rel=0.02)
     assert quick.dram_read_bytes == pytest.approx(whole.dram_read_bytes, rel=0.05)
@@ -202,7 +203,7 @@ def test_a_cache_write_costs_and_more_parts_take_longer_to_add_up():
     call = Attention("prefill", "bf16", 16, 8, 8, 128, 512, 512)
     bare = run_attention(call, HOPPER.chip, without, HOPPER.costs, WARM)
     assert bare.us < run(HOPPER, call).us
-    few, many = (kernels.copy(AMPERE.chip, kernels.Copy(4, 128, n, 4096, 2048, 0.0), 1.0).cycles for n in (4, 64))
+    few, many = (copies.copy(AMPERE.chip, copies.Copy(4, 128, n, 4096, 2048, 0.0), 1.0).cycles for n in (4, 64))
     assert many - few == pytest.approx(60 * (AMPERE.chip.l2_latency + 4096 / AMPERE.chip.port_bytes), rel=0.05)
 
 
