@@ -86,6 +86,22 @@ def load_gpu(name: str, sets: Iterable[str] = ()) -> GpuSpec:
     return _load_gpu(name, tuple(sets))
 
 
+def is_gpu(name: str) -> bool:
+    """Whether what ``--arch`` names is a GPU and no system: a preset by its folder, a YAML file by its keys.
+
+    Raises:
+        ConfigError: no preset of either kind, or a file that cannot be read.
+    """
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        root = expand(read_yaml(Path(name))).value
+        return isinstance(root, dict) and "sm" in root
+    systems, gpus = list_presets("system"), list_gpus()
+    if name not in systems and name not in gpus:
+        hint = nearest(name, [*systems, *gpus])
+        raise ConfigError([f'unknown system "{printable(name)}"{hint} Known: {", ".join(systems)}; GPUs: {", ".join(gpus)}'])
+    return name in gpus
+
+
 def list_stacks() -> list[str]:
     """Names of the software stacks that have a preset."""
     return list_presets("stack")

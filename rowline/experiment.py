@@ -10,20 +10,25 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError, model_validator
 
 from rowline.arch.device import ELEMENT_BYTES
-from rowline.arch.loader import build, expand, load_system, nearest
+from rowline.arch.loader import build, expand, is_gpu, load_gpu, load_system, nearest
 from rowline.arch.system import System
 from rowline.arch.values import Spec
 from rowline.arch.yamltree import ConfigError, printable, read_yaml
+from rowline.gpu_run import STACK, GpuChoices, GpuSetup, map_program, run_program, set_up
 from rowline.workloads.models.gpt import GptConfig
 from rowline.workloads.models.registry import get_model, list_models
 from rowline.workloads.phases import Generate
 
 if TYPE_CHECKING:
+    from rowline.sim.gpu.results import GpuRunResult
     from rowline.sim.mapping.pim_gpt import Mapping
     from rowline.sim.results import RunResult
 
 MAX_TOKENS = 2**20
-_OPTIONS = {"prompt_tokens": "--prompt", "generated_tokens": "--tokens", "vectors_per_row": "--vectors-per-row"}
+_OPTIONS = {
+    "prompt_tokens": "--prompt", "generated_tokens": "--tokens", "vectors_per_row": "--vectors-per-row",
+    "launch": "--launch", "dtype": "--dtype", "stack": "--stack",
+}  # fmt: skip
 
 
 class MappingChoices(Spec):
@@ -37,9 +42,10 @@ class RunConfig(Spec):
     """What ``rowline run`` is asked for. A CONFIG file holds these keys.
 
     Attributes:
-        arch: system preset or path of a YAML file.
+        arch: preset of a system or a GPU, or path of a YAML file.
         workload: model name or path of a YAML file with the fields of GptConfig.
-        overrides: dotted key of the system -> value.
+        overrides: dotted key of the system or GPU -> value; after ``stack.``, of the GPU's software stack.
+        mapping, gpu: choices for a system with PIM, for a GPU.
     """
 
     arch: str = "pim-gpt"
@@ -47,6 +53,7 @@ class RunConfig(Spec):
     prompt_tokens: int = Field(default=1, ge=1, le=MAX_TOKENS)
     generated_tokens: int = Field(default=32, ge=1, le=MAX_TOKENS)
     mapping: MappingChoices = MappingChoices()
+    gpu: GpuChoices | None = None
     overrides: dict[str, str] = Field(default_factory=dict)
 
 
@@ -55,7 +62,7 @@ class Experiment:
     """A finished run and how long its parts took on this machine, in seconds."""
 
     config: RunConfig
-    result: "RunResult"
+    result: "RunResult | GpuRunResult"
     wall_s: dict[str, float]
 
 
@@ -69,6 +76,8 @@ def load_config(path: Path | None, changes: dict[str, Any]) -> RunConfig:
     overrides = config.overrides | changes.pop("overrides", {})
     mapping = config.mapping.model_copy(update=changes.pop("mapping", {}))
     merged = config.model_dump() | changes | {"overrides": overrides, "mapping": mapping.model_dump()}
+    if asked := changes.pop("gpu", None):
+        merged["gpu"] = (config.gpu or GpuChoices()).model_dump() | asked
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
@@ -81,7 +90,10 @@ def _read_config(path: Path, changes: dict[str, Any]) -> RunConfig:
     root = expand(read_yaml(path))
     config = build(RunConfig, root)
     try:
-        load_system(str(changes.get("arch", config.arch)), [f"{k}={v}" for k, v in config.overrides.items()])
+        name, of_stack = str(changes.get("arch", config.arch)), tuple(k for k in config.overrides if k.startswith(STACK))
+        gpu = is_gpu(name)
+        sets = [f"{k}={v}" for k, v in config.overrides.items() if not gpu or k not in of_stack]
+        load_gpu(name, sets) if gpu else load_system(name, sets)
     except ConfigError as error:
         lines = error.problems
         overrides = root.value.get("overrides") if isinstance(root.value, dict) else None
@@ -120,15 +132,46 @@ def load(config: RunConfig) -> tuple[System, GptConfig]:
     Raises:
         ConfigError: anything is wrong, the model's context is too short, or its weights cannot fit the banks.
     """
+    if is_gpu(config.arch):
+        raise ConfigError([f"--arch {printable(config.arch)}: a GPU, which places no tensors; rowline run names its kernels"])
+    if config.gpu is not None:
+        raise ConfigError(["--stack, --launch and --dtype: only for a GPU"])
     system = load_system(config.arch, [f"{k}={v}" for k, v in config.overrides.items()])
+    model, tokens = _fitting_model(config)
+    _check_placement(config, system, model, tokens)
+    return system, model
+
+
+def load_gpu_setup(config: RunConfig) -> GpuSetup:
+    """GPU, software and model of a configuration, checked as far as is possible without tracing.
+
+    Raises:
+        ConfigError: anything is wrong, the model's context is too short, or it does not fit the memory.
+    """
+    if config.mapping != MappingChoices():
+        raise ConfigError(["--lm-head and --vectors-per-row: only for a system with PIM"])
+    load_gpu(config.arch)
+    model, tokens = _fitting_model(config)
+    return set_up(config.arch, config.overrides, config.gpu or GpuChoices(), model, tokens)
+
+
+def check(config: RunConfig) -> None:
+    """Refuse what can be refused before anything slow begins.
+
+    Raises:
+        ConfigError: see :func:`load` and :func:`load_gpu_setup`.
+    """
+    load_gpu_setup(config) if is_gpu(config.arch) else load(config)
+
+
+def _fitting_model(config: RunConfig) -> tuple[GptConfig, int]:
+    """The model, and the tokens that go through it."""
     model = load_model(config.workload)
-    tokens = config.prompt_tokens + config.generated_tokens - 1
     try:
         Generate(config.prompt_tokens, config.generated_tokens).check_fits(model)
     except ValueError as error:
         raise ConfigError([f"workload {error}"]) from None
-    _check_placement(config, system, model, tokens)
-    return system, model
+    return model, config.prompt_tokens + config.generated_tokens - 1
 
 
 def _check_placement(config: RunConfig, system: System, model: GptConfig, tokens: int) -> None:
@@ -184,6 +227,8 @@ def run_experiment(
     Raises:
         ConfigError, MappingError, SimulationError: see those.
     """
+    if is_gpu(config.arch):
+        return _run_on_gpu(config, on_pass)
     begin = perf_counter()
     system, model = load(config)
     mapping = map_workload(config, system, model)
@@ -195,3 +240,13 @@ def run_experiment(
     raw = simulate(mapping, config.prompt_tokens, config.generated_tokens, on_pass)
     wall = {"trace_and_map": mapped - begin, "simulate": perf_counter() - mapped}
     return Experiment(config, RunResult(raw, config.prompt_tokens, config.generated_tokens), wall)
+
+
+def _run_on_gpu(config: RunConfig, on_pass: Callable[[int, int], None]) -> Experiment:
+    """The same on a GPU."""
+    begin = perf_counter()
+    program = map_program(load_gpu_setup(config), config.prompt_tokens, config.generated_tokens)
+    mapped = perf_counter()
+    gc.freeze()
+    result = run_program(program, on_pass)
+    return Experiment(config, result, {"trace_and_map": mapped - begin, "simulate": perf_counter() - mapped})

@@ -26,14 +26,13 @@ def digest(data: Any) -> str:
 
 def provenance(experiment: Experiment) -> dict[str, Any]:
     """What the result depends on: code, configuration, model graph and the libraries' versions. No times of day."""
-    mapping = experiment.result.raw.mapping
-    system = mapping.system.model_dump(mode="json")
+    specs = experiment.result.specs
     return {
         "rowline": __version__,
         "git_revision": _git_revision(),
-        "config_digest": digest(experiment.config.model_dump(mode="json")),
-        "system_digest": digest(system),
-        "graph_digest": mapping.graph.digest(),
+        "config_digest": digest(_asked(experiment.config)),
+        "system_digest": digest(specs["system"] if "system" in specs else specs),
+        "graph_digest": experiment.result.graph_digest,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }
@@ -54,10 +53,15 @@ def _git_revision() -> str | None:
     return run.stdout.strip()
 
 
+def _asked(config: RunConfig) -> dict[str, Any]:
+    """A configuration as plain data; what was left open is left out."""
+    return config.model_dump(mode="json", exclude_none=True)
+
+
 def default_folder(config: RunConfig) -> Path:
     """``out/<time>-<hash>``; the hash is of the configuration."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return Path("out") / f"{stamp}-{digest(config.model_dump(mode='json'))[:8]}"
+    return Path("out") / f"{stamp}-{digest(_asked(config))[:8]}"
 
 
 @contextmanager
@@ -84,18 +88,12 @@ def write_run(folder: Path, experiment: Experiment, stats: dict[str, Any], begin
     Raises:
         OSError: the folder cannot be written.
     """
-    from rowline.traces.oplog import OPLOG_TABLE
     from rowline.traces.schema import write_table
 
     folder.mkdir(parents=True, exist_ok=True)
-    mapping = experiment.result.raw.mapping
-    expanded = {
-        "run": experiment.config.model_dump(mode="json"),
-        "system": mapping.system.model_dump(mode="json"),
-    }
-    _write(folder / "config.yaml", to_yaml(expanded))
-    columns = experiment.result.op_columns()
-    write_table(folder / "ops.parquet", OPLOG_TABLE, columns, {"graph": mapping.graph.digest()})
+    result = experiment.result
+    _write(folder / "config.yaml", to_yaml({"run": _asked(experiment.config)} | result.specs))
+    write_table(folder / "ops.parquet", result.op_table, result.op_columns(), {"graph": result.graph_digest})
     stats["wall_s"] = perf_counter() - begin
     _write(folder / "stats.json", json.dumps(stats, indent=1) + "\n")
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ..arch.device import ELEMENT_BYTES
 from ..arch.spec import RowEffect, Term
 from ..arch.values import SourceKind
-from ..traces.oplog import OPLOG_COLUMNS
+from ..traces.oplog import OPLOG_COLUMNS, OPLOG_TABLE
+from ..traces.schema import TableSpec
 from .attribution import attribute
 from .energy import COMPONENTS, energy_table
 from .engine import RawRun
@@ -32,6 +33,21 @@ class RunResult:
     raw: RawRun
     prompt_tokens: int
     generated_tokens: int
+
+    @property
+    def specs(self) -> dict[str, Any]:
+        """What it ran on, as plain data."""
+        return {"system": self.raw.mapping.system.model_dump(mode="json")}
+
+    @property
+    def graph_digest(self) -> str:
+        """Digest of the model's graph."""
+        return self.raw.mapping.graph.digest()
+
+    @property
+    def op_table(self) -> TableSpec:
+        """The table that ``op_columns`` fills."""
+        return OPLOG_TABLE
 
     @cached_property
     def _steps(self) -> dict[str, Ints]:

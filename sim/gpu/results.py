@@ -1,6 +1,7 @@
 """RawGpuRun -> GpuRunResult: time, energy, traffic and tables, all derived here from what a run left behind."""
 
 from collections import Counter
+from collections.abc import Callable
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arch.values import SourceKind
-from ...traces.gpulog import GPU_OPLOG_COLUMNS
+from ...traces.gpulog import GPU_OPLOG_COLUMNS, GPU_OPLOG_TABLE
+from ...traces.schema import TableSpec
 from ..mapping.gpu import Step
 from .generate import RawGpuRun
 from .loop import Launch
@@ -32,6 +34,22 @@ class GpuRunResult:
     """A finished run on a GPU. ``stats`` is the JSON object of ``rowline run --json`` (keys in docs/cli.md)."""
 
     raw: RawGpuRun
+
+    @property
+    def specs(self) -> dict[str, Any]:
+        """What it ran on, as plain data."""
+        device = self.raw.program.device
+        return {"gpu": device.gpu.model_dump(mode="json"), "stack": device.stack.model_dump(mode="json")}
+
+    @property
+    def graph_digest(self) -> str:
+        """Digest of the graph of a decode pass, or of the prompt where there is none."""
+        return self.raw.program.decode.graph.digest()
+
+    @property
+    def op_table(self) -> TableSpec:
+        """The table that ``op_columns`` fills."""
+        return GPU_OPLOG_TABLE
 
     @cached_property
     def _ids(self) -> Ints:
@@ -65,7 +83,7 @@ class GpuRunResult:
     def _span_ps(self) -> tuple[Ints, Ints]:
         return np.array(self.raw.start_ps, np.int64), np.array(self.raw.end_ps, np.int64)
 
-    def _each(self, value: "Any") -> Ints:
+    def _each(self, value: Callable[[Timing], float]) -> Ints:
         """``value(timing)`` in whole numbers, for each kernel that ran."""
         return np.array([round(value(t)) for t in self.raw.timings], np.int64)[self._ids]
 
@@ -219,7 +237,7 @@ class GpuRunResult:
             step = self._steps[int(self._step_ids[rows[0]])]
             ids, us = self._ids[rows], busy[rows] / 1e6
             most = Counter(ids.tolist()).most_common(1)[0][0]
-            shape = {k: v for k, v in kernel._asdict().items() if k not in ("dtype", "op") and not k.endswith("_bytes")}
+            shape = {k: v for k, v in kernel._asdict().items() if k not in ("dtype", "op", "phase") and not k.endswith("_bytes")}
             if grows:
                 kv_lengths = self._kv_lengths[self._passes[rows]]
                 shape[grows] = [int(kv_lengths[0]), int(kv_lengths[-1])]

@@ -1,0 +1,1 @@
+../../rowline/gpu_run.py
