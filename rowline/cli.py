@@ -26,13 +26,18 @@ app.command()(cli_measure.measure)
 app.command()(cli_validate.validate)
 app.command()(cli_calibrate.calibrate)
 
-Arch = Annotated[str | None, typer.Option("--arch", help="System preset or YAML file.", show_default="pim-gpt")]
+Arch = Annotated[str | None, typer.Option("--arch", help="Preset of a system or a GPU, or YAML file.", show_default="pim-gpt")]
 Workload = Annotated[str | None, typer.Option("--workload", help="Model or YAML file.", show_default="gpt2-small")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the system.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the system or GPU.")]
 Prompt = Annotated[int | None, typer.Option("--prompt", help="Tokens of the prompt.", show_default="1")]
 Tokens = Annotated[int | None, typer.Option("--tokens", help="Tokens to generate.", show_default="32")]
 LmHead = Annotated[bool | None, typer.Option("--lm-head/--no-lm-head", help="Multiply the LM head in the banks.")]
 Vectors = Annotated[int | None, typer.Option("--vectors-per-row", help="Prompt vectors per open row.")]
+Stack = Annotated[str | None, typer.Option("--stack", help="GPU: software stack or YAML file.", show_default="generic")]
+Launching = Annotated[Literal["graph", "eager"] | None, typer.Option("--launch", help="GPU: how kernels are launched.",
+                                                                    show_default="graph")]  # fmt: skip
+Dtype = Annotated[Literal["bf16", "fp16", "fp32"] | None, typer.Option("--dtype", help="GPU: type of all elements.",
+                                                                      show_default="bf16, else fp16")]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 Config = Annotated[Path | None, typer.Argument(help="YAML file with the keys of a run; options go over it.")]
 
@@ -68,6 +73,9 @@ def run(
     sets: Sets = None,
     lm_head: LmHead = None,
     vectors_per_row: Vectors = None,
+    stack: Stack = None,
+    launch: Launching = None,
+    dtype: Dtype = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder.", show_default="out/<time>-<hash>")] = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no tables.")] = False,
@@ -75,12 +83,16 @@ def run(
     """Simulate a generation.
 
     Example: rowline run --arch pim-gpt --workload gpt3-xl --prompt 1 --tokens 1024
+
+    Example: rowline run --arch h200 --workload gpt3-xl --tokens 128
     """
     begin = perf_counter()
     from rowline import experiment as ex
 
-    request = ex.load_config(config, _changes(arch, workload, prompt, tokens, sets, lm_head, vectors_per_row))
-    ex.load(request)  # all that can be refused is refused before anything slow begins
+    changes = _changes(arch, workload, prompt, tokens, sets, lm_head, vectors_per_row)
+    choices = {k: v for k, v in {"stack": stack, "launch": launch, "dtype": dtype}.items() if v is not None}
+    request = ex.load_config(config, changes | ({"gpu": choices} if choices else {}))
+    ex.check(request)  # all that can be refused is refused before anything slow begins
     from rowline import rundir, terminal
 
     with rundir.claimed(out or rundir.default_folder(request)) as folder:
@@ -92,7 +104,21 @@ def run(
         print(json.dumps(stats))
         print(f"wrote {folder}", file=sys.stderr)
     elif not quiet:
+        _print_run(stats, folder, request)
+
+
+def _print_run(stats: dict[str, Any], folder: Path, request: Any) -> None:
+    """The summary of a run, on a GPU or not, and the command that shows more of it."""
+    if "gpu" not in stats:
+        from rowline import terminal
+
         terminal.print_run(stats, folder, _same_mapping(request))
+        return
+    import shlex
+
+    from rowline import terminal_gpu
+
+    terminal_gpu.print_gpu_run(stats, folder, shlex.join(["rowline", "show", "stack", stats["stack"]]))
 
 
 def _same_mapping(request: Any) -> str:
@@ -127,17 +153,18 @@ def stream(
 
 @show_app.command("arch")
 def show_arch(
-    name: Annotated[str | None, typer.Argument(help="System preset or YAML file; none lists the presets.")] = None,
+    name: Annotated[str | None, typer.Argument(help="System or GPU, preset or YAML file; none lists the presets.")] = None,
     sets: Sets = None,
     form: Annotated[Literal["yaml", "json"], typer.Option("-f", "--format", help="How to print it.")] = "yaml",
 ) -> None:
-    """Print a system fully expanded, with the source of every number."""
-    from rowline.arch.loader import list_presets, load_system
+    """Print a system or a GPU fully expanded, with the source of every number."""
+    from rowline.arch.loader import is_gpu, list_gpus, list_presets, load_gpu, load_system
 
     if name is None:
-        print("\n".join(list_presets("system")))
+        print("\n".join([*list_presets("system"), *list_gpus()]))
         return
-    _print_data(load_system(name, sets or []).model_dump(mode="json"), form)
+    spec = load_gpu(name, sets or []) if is_gpu(name) else load_system(name, sets or [])
+    _print_data(spec.model_dump(mode="json"), form)
 
 
 @show_app.command("dram")
