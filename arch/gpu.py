@@ -86,6 +86,10 @@ class GpuMemory(Spec):
     channels: Count
     capacity: Size
     bandwidth: Bandwidth = Field(description="peak of the data sheet")
+    interleave: Size = Field(
+        default=Size(value=1024, kind=SourceKind.FITTED, ref="decode GEMM of H100 and H200; a whole tile row of the pipeline"),
+        description="most bytes of one tile request that one channel has",
+    )
 
 
 class BoardPower(Spec):

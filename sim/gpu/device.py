@@ -10,12 +10,13 @@ from functools import cached_property
 from ...arch.gpu import GpuSpec
 from ...arch.stack import StackSpec
 from ...arch.values import Duration, PerMille
+from ..kernels.gpu_layout import MAX_DRAM_SERVERS
 from .gemm import Menu
 from .machine import Chip, Costs
 from .menu import menu_of
 
 CARRIED: Mapping[str, float] = {
-    "tensor": 0.86, "simt": 0.95, "dram_read": 0.88, "dram_write": 0.7, "l2_bandwidth": 0.8, "dram_latency": 880,
+    "tensor": 0.86, "simt": 0.95, "dram_read": 0.88, "dram_write": 0.7, "l2_bandwidth": 0.8, "dram_latency": 500,
     "static_share": 0.24, "window_us": 25e3, "launch_us": 2.7, "gap_us": 1.3,
 }  # fmt: skip
 """Means of what was fitted on A100 and Hopper (see their ``achieved``): shares of rates, cycles, share of the power cap, us."""
@@ -106,6 +107,7 @@ def chip_of(gpu: GpuSpec) -> Chip:
         l2_usable_bytes=gpu.l2.size.value * usable, dram_read_hz=read,
         dram_write_hz=peak * _ratio(got.dram_write, "dram_write"),
         dram_latency=_cycles(got.dram_latency, clock) if got.dram_latency is not None else CARRIED["dram_latency"],
+        dram_servers=min(MAX_DRAM_SERVERS, gpu.dram.channels.value), dram_slice_bytes=gpu.dram.interleave.value,
         tensor_efficiency=_ratio(got.tensor, "tensor"), simt_efficiency=_ratio(got.simt, "simt"),
         power_cap_w=gpu.power.cap.value / 1e6,
         static_w=(gpu.power.cap.value * CARRIED["static_share"] if gpu.power.static is None else gpu.power.static.value) / 1e6,

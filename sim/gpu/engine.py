@@ -137,8 +137,9 @@ def simulate(chip: Chip, grid: Grid) -> GridResult:
     packed[gl.G_OVERLAP], packed[gl.G_CTA_LAUNCH] = grid.overlap, ticks(grid.cta_launch)
     packed[gl.G_PORT_RATE], packed[gl.G_L2_RATE] = rate(chip.port_bytes), rate(chip.l2_bytes)
     packed[gl.G_L2_LATENCY], packed[gl.G_DRAM_LATENCY] = ticks(chip.l2_latency), ticks(chip.dram_latency)
-    packed[gl.G_DRAM_READ_RATE] = rate(chip.dram_read_hz / chip.clock_hz)
-    packed[gl.G_DRAM_WRITE_RATE] = rate(chip.dram_write_hz / chip.clock_hz)
+    packed[gl.G_DRAM_SERVERS], packed[gl.G_DRAM_SLICE] = chip.dram_servers, chip.dram_slice_bytes
+    packed[gl.G_DRAM_READ_RATE] = rate(chip.dram_read_hz / chip.clock_hz / chip.dram_servers)
+    packed[gl.G_DRAM_WRITE_RATE] = rate(chip.dram_write_hz / chip.clock_hz / chip.dram_servers)
     packed[gl.G_DIRTY_BYTES], packed[gl.G_BUBBLE] = round(grid.out_granule_bytes), ticks(grid.bubble)
     cache = new_cache(max(1, round(chip.l2_usable_bytes)), max(1, round(grid.granule_bytes)), policy=NOT_RECENT)
     for part in grid.residents:

@@ -22,6 +22,8 @@ class Chip:
         l2_bytes, l2_latency: bytes a cycle of all SMs together; cycles of a hit.
         l2_usable_bytes: capacity for data that all SMs share.
         dram_read_hz, dram_write_hz: bytes a second that long streams reach; dram_latency: cycles beyond a hit.
+        dram_servers: channels, or groups of them, that serve requests independently of one another; dram_slice_bytes: most
+            that one of them has of what is asked for at once.
         power_cap_w, static_w: the board's cap, and what it draws at its highest clock with nothing to do.
         mac_pj: energy of a multiply-add by type; byte_pj: of a byte of DRAM traffic, all the way; both at the highest clock.
         lane_pj: energy of a multiply-add of the scalar lanes by type; l2_byte_pj: of a byte between L2 and SMs.
@@ -45,6 +47,8 @@ class Chip:
     dram_read_hz: float
     dram_write_hz: float
     dram_latency: float
+    dram_servers: int = 1
+    dram_slice_bytes: int = 4096
     tensor_efficiency: float = 1.0
     simt_efficiency: float = 1.0
     power_cap_w: float = math.inf

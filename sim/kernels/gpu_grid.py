@@ -9,6 +9,8 @@ A CTA walks over its steps. The loads of a step may be issued once a stage of th
 arithmetic is free. A chunk is a number of steps taken together; within it steps flow evenly.
 """
 
+import numpy as np
+
 from . import gpu_layout as gl
 from .gpu_cache import cache_access
 from .gpu_heap import drop_first, push, replace_first
@@ -17,6 +19,8 @@ from .jit import inlined, kernel
 
 _WHO_BITS = 20
 _WHO = (1 << _WHO_BITS) - 1
+_SPREAD, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
+_HALF, _UPPER = np.uint64(29), np.uint64(32)
 
 
 @inlined
@@ -26,11 +30,31 @@ def _key(tick, who, writes):
 
 
 @inlined
-def _write_back(grid, state, out, tick):
-    """A dirty granule leaves for the DRAM."""
-    size = grid[gl.G_DIRTY_BYTES]
-    out[gl.R_DRAM_WRITE] += size
-    state.servers[1] = max(state.servers[1], tick) + ((size * grid[gl.G_DRAM_WRITE_RATE]) >> RATE_BITS)
+def _dram(grid, state, tick, granule, size, rate):
+    """Read or write a granule; the tick at which the last of its slices is through.
+
+    Its slices lie on servers in a row, from one that follows from the granule's number (two multiplications) on.
+    """
+    servers = grid[gl.G_DRAM_SERVERS]
+    slices = min(servers, (size + grid[gl.G_DRAM_SLICE] - 1) // grid[gl.G_DRAM_SLICE])
+    busy = ((size * rate) >> RATE_BITS) // slices
+    mixed = np.uint64(granule) * _SPREAD
+    mixed = (mixed ^ (mixed >> _HALF)) * _MIX
+    server = np.int64(((mixed >> _UPPER) * np.uint64(servers)) >> _UPPER)
+    through = tick
+    for _ in range(slices):
+        free = max(state.servers[1 + server], tick) + busy
+        state.servers[1 + server] = free
+        through = max(through, free)
+        server = server + 1 if server + 1 < servers else 0
+    return through
+
+
+@inlined
+def _write_back(grid, state, out, tick, granule):
+    """A dirty granule leaves for the DRAM; the tick at which it is there."""
+    out[gl.R_DRAM_WRITE] += grid[gl.G_DIRTY_BYTES]
+    return _dram(grid, state, tick, granule, grid[gl.G_DIRTY_BYTES], grid[gl.G_DRAM_WRITE_RATE])
 
 
 @inlined
@@ -44,10 +68,9 @@ def _fetch(grid, state, cache, out, tick, first, granules, size, share):
             out[gl.R_L2_HIT] += part // share
         else:
             if dropped >= 0:
-                _write_back(grid, state, out, tick)
-            free = max(state.servers[1], tick) + ((part * grid[gl.G_DRAM_READ_RATE]) >> RATE_BITS)
-            state.servers[1] = free
-            cache.ready[line] = free + grid[gl.G_DRAM_LATENCY]
+                _write_back(grid, state, out, tick, dropped)
+            through = _dram(grid, state, tick, first + i, part, grid[gl.G_DRAM_READ_RATE])
+            cache.ready[line] = through + grid[gl.G_DRAM_LATENCY]
             out[gl.R_DRAM_READ] += part
         ready = max(ready, cache.ready[line])
     moved = size // share
@@ -121,8 +144,7 @@ def _store(grid, cta, state, cache, out, tick, c):
     for i in range(granules):
         _, _, dropped = cache_access(cache, cta[c, gl.C_OUT_FIRST] + i, 1)
         if dropped >= 0:
-            _write_back(grid, state, out, tick)
-            displaced = state.servers[1]
+            displaced = max(displaced, _write_back(grid, state, out, tick, dropped))
     state.servers[0] = max(state.servers[0], tick) + ((size * grid[gl.G_L2_RATE]) >> RATE_BITS)
     own = tick + grid[gl.G_EPILOGUE] + ((size * grid[gl.G_EPILOGUE_RATE]) >> RATE_BITS)
     return max(max(own, displaced), state.servers[0])

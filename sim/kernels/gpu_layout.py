@@ -24,8 +24,8 @@ RATE_BITS = 24
 # the whole launch
 (
     G_SMS, G_SLOTS, G_STAGES, G_CHUNK, G_ISSUE, G_A_SHARE, G_B_SHARE, G_EPILOGUE, G_EPILOGUE_RATE, G_OVERLAP, G_CTA_LAUNCH,
-    G_PORT_RATE, G_L2_RATE, G_L2_LATENCY, G_DRAM_READ_RATE, G_DRAM_WRITE_RATE, G_DRAM_LATENCY, G_DIRTY_BYTES, G_BUBBLE, N_GRID,
-) = range(20)  # fmt: skip
+    G_PORT_RATE, G_L2_RATE, G_L2_LATENCY, G_DRAM_READ_RATE, G_DRAM_WRITE_RATE, G_DRAM_LATENCY, G_DRAM_SERVERS, G_DRAM_SLICE, G_DIRTY_BYTES, G_BUBBLE, N_GRID,
+) = range(22)  # fmt: skip
 NO_OVERLAP, LOADS_OVERLAP, ALL_OVERLAP = 0, 1, 2
 """What goes on while a CTA writes its output: nothing of its slot; the next tile's loads; its loads and its arithmetic."""
 
@@ -41,6 +41,7 @@ MAX_STAGES = 30
 RING = 32
 """Chunk ends that a slot remembers; more than can be in flight."""
 MAX_CTAS = 1 << 20
+MAX_DRAM_SERVERS = 256
 
 
 class GridState(NamedTuple):
@@ -52,7 +53,7 @@ class GridState(NamedTuple):
         ring: [slots, RING] ends of the last chunks.
         port: [sms] tick at which each SM's port to the L2 is free.
         pipe: [sms] tick at which each SM's arithmetic is free.
-        servers: [2] tick at which the L2 and the DRAM are free.
+        servers: [1 + MAX_DRAM_SERVERS] tick at which the L2, and each group of DRAM channels, is free.
     """
 
     heap: Ints
@@ -72,5 +73,5 @@ def new_state(sms: int, slots_per_sm: int, stages: int) -> GridState:
     slots = sms * slots_per_sm
     if not (0 < slots <= MAX_CTAS and 0 < stages <= MAX_STAGES):
         raise ValueError(f"{sms} SMs, {slots_per_sm} CTAs each, {stages} stages: at most {MAX_CTAS} CTAs, {MAX_STAGES} stages")
-    shapes = ((slots * (stages + 2),), (slots, N_SLOT), (slots, RING), (sms,), (sms,), (2,))
+    shapes = ((slots * (stages + 2),), (slots, N_SLOT), (slots, RING), (sms,), (sms,), (1 + MAX_DRAM_SERVERS,))
     return GridState(*(np.zeros(shape, np.int64) for shape in shapes))
