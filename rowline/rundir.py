@@ -31,7 +31,7 @@ def provenance(experiment: Experiment) -> dict[str, Any]:
         "rowline": __version__,
         "git_revision": _git_revision(),
         "config_digest": digest(_asked(experiment.config)),
-        "system_digest": digest(specs["system"] if "system" in specs else specs),
+        "system_digest": digest(specs.get("system", specs)),
         "graph_digest": experiment.result.graph_digest,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
