@@ -61,6 +61,7 @@ def part_of(chip: Chip, sms: int) -> Chip:
     return replace(
         chip, sms=sms, l2_bytes=chip.l2_bytes * part, l2_usable_bytes=chip.l2_usable_bytes * part,
         dram_read_hz=chip.dram_read_hz * part, dram_write_hz=chip.dram_write_hz * part,
+        dram_servers=max(1, round(chip.dram_servers * part)),
     )  # fmt: skip
 
 
