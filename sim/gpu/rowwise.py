@@ -1,8 +1,7 @@
 """Row-wise and elementwise kernels, gathers and scatters: the shape of their grids, simulated.
 
 What a kernel moves and how its threads walk is in :class:`Shape`; the event loop is :mod:`rowline.sim.kernels.gpu_rowwise`.
-CTAs that an SM would run at once anyway are taken together, so that an SM has about ``GROUPS`` groups in flight; a long
-launch is the same over and over, so waves beyond the first few are added as differences.
+A long launch is the same over and over, so waves beyond those that fill the L2 a few times are added as differences.
 """
 
 from dataclasses import dataclass, replace
@@ -27,9 +26,10 @@ OPERANDS = {"add": 2, "silu_mul": 2}
 LANES = 32
 ISSUED = 4
 """Warp instructions that an SM issues in a cycle, on all GPUs since Volta."""
-GROUPS = 4
 EVENTS = 16_000
 """Events up to which a launch is simulated as a whole."""
+FILLS = 4
+"""Times that the L2's capacity has passed before a launch is said to go on as it does: half of it before the waves that count."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _row_walk(n: int, kernel: RowwiseKernel) -> tuple[int, int, float]:
     threads = kernel.threads
     if kernel.form is RowwiseForm.WARP:
         block = LANES
-        while block < min(n // kernel.vector, 1024) / 2:
+        while block < min(n // kernel.vector, 1024) // 2:
             block *= 2
         threads = min(threads, block)
         whole, rest = divmod(n, threads * kernel.vector)
@@ -168,25 +168,16 @@ def _clock_share(full: Shape, chip: Chip, policy: RowwisePolicy, loop: Loop, res
 
 def run_shape(full: Shape, chip: Chip, costs: Costs, loop: Loop, events: int = EVENTS) -> GridResult:
     """Simulate a launch; beyond ``events`` events only so many waves of it as are not alike."""
-    group = grouped(full, chip)
-    wave, each = chip.sms * group.slots, 2 * group.rounds * group.passes
-    most = max(4 * wave, events // each)
-    if group.ctas <= most:
-        return _simulate(group, chip, costs, loop, group.ctas, group.ctas)
-    left_out = _up(group.ctas - most, wave)
-    longer = group.ctas - left_out * wave
+    wave, each = chip.sms * full.slots, 2 * full.rounds * full.passes
+    touched = full.rounds * full.piece_bytes * (full.operands + (0 if full.in_place else full.results))
+    most = max(4 * wave, events // each, _up(round(FILLS * chip.l2_usable_bytes), max(1, round(touched))))
+    if full.ctas <= most:
+        return _simulate(full, chip, costs, loop, full.ctas, full.ctas)
+    left_out = _up(full.ctas - most, wave)
+    longer = full.ctas - left_out * wave
     span = max(1, longer // wave // 2)
-    short = _simulate(group, chip, costs, loop, longer - span * wave, group.ctas)
-    return extended(short, _simulate(group, chip, costs, loop, longer, group.ctas), left_out / span)
-
-
-def grouped(full: Shape, chip: Chip) -> Shape:
-    """The same launch with CTAs that run at once on an SM taken together, as long as all SMs still have groups."""
-    many = max(1, min(full.slots // GROUPS, full.ctas // (GROUPS * chip.sms)))
-    return replace(
-        full, ctas=_up(full.ctas, many), slots=full.slots // many, issued=full.issued * many, fixed=full.fixed * many,
-        piece_bytes=full.piece_bytes * full.ctas / _up(full.ctas, many),
-    )  # fmt: skip
+    short = _simulate(full, chip, costs, loop, longer - span * wave, full.ctas)
+    return extended(short, _simulate(full, chip, costs, loop, longer, full.ctas), left_out / span)
 
 
 @lru_cache(maxsize=8)
@@ -194,47 +185,47 @@ def _state(sms: int, slots: int) -> gr.RowState:
     return gr.new_row_state(sms, slots)
 
 
-def _simulate(group: Shape, chip: Chip, costs: Costs, loop: Loop, ctas: int, of: int) -> GridResult:
-    """The first ``ctas`` groups of ``of``."""
+def _simulate(launch: Shape, chip: Chip, costs: Costs, loop: Loop, ctas: int, of: int) -> GridResult:
+    """The first ``ctas`` CTAs of ``of``."""
     p = np.zeros(gr.N_LAUNCH, np.int64)
-    p[gr.W_SMS], p[gr.W_SLOTS], p[gr.W_CTAS] = chip.sms, group.slots, ctas
-    p[gr.W_OPERANDS], p[gr.W_WRITES], p[gr.W_IN_PLACE] = group.operands, group.results, group.in_place
-    p[gr.W_ROUNDS], p[gr.W_PASSES] = group.rounds, group.passes
-    p[gr.W_READ_BYTES] = p[gr.W_WRITE_BYTES] = max(1, round(group.piece_bytes))
-    held = resident_share(group.cta_bytes * group.slots, chip.shared_bytes * group.l1_share)
+    p[gr.W_SMS], p[gr.W_SLOTS], p[gr.W_CTAS] = chip.sms, launch.slots, ctas
+    p[gr.W_OPERANDS], p[gr.W_WRITES], p[gr.W_IN_PLACE] = launch.operands, launch.results, launch.in_place
+    p[gr.W_ROUNDS], p[gr.W_PASSES] = launch.rounds, launch.passes
+    p[gr.W_READ_BYTES] = p[gr.W_WRITE_BYTES] = max(1, round(launch.piece_bytes))
+    held = resident_share(launch.cta_bytes * launch.slots, chip.shared_bytes * launch.l1_share)
     p[gr.W_MISS] = round((1 - held) * gr.MISS_ONE)
-    p[gr.W_CTA_LAUNCH], p[gr.W_SYNC] = ticks(costs.cta_launch), ticks(group.sync)
+    p[gr.W_CTA_LAUNCH], p[gr.W_SYNC] = ticks(costs.cta_launch), ticks(launch.sync)
     p[gr.W_PORT_RATE], p[gr.W_L2_RATE] = rate(chip.port_bytes), rate(chip.l2_bytes)
     p[gr.W_L2_LATENCY], p[gr.W_DRAM_LATENCY] = ticks(chip.l2_latency), ticks(chip.dram_latency)
     p[gr.W_DRAM_READ_RATE] = rate(chip.dram_read_hz / chip.clock_hz)
     p[gr.W_DRAM_WRITE_RATE] = rate(chip.dram_write_hz / chip.clock_hz)
-    each = max(1 / ISSUED, group.scalar * LANES / chip.simt_macs["fp32"])
-    issue = np.full(group.passes, ticks((group.issued + group.fixed / (group.rounds * group.passes)) * each), np.int64)
+    each = max(1 / ISSUED, launch.scalar * LANES / chip.simt_macs["fp32"])
+    issue = np.full(launch.passes, ticks((launch.issued + launch.fixed / (launch.rounds * launch.passes)) * each), np.int64)
     cache = new_cache(max(1, round(chip.l2_usable_bytes)), int(p[gr.W_READ_BYTES]), policy=NOT_RECENT)
-    _warm(cache, group, chip, loop, of)
+    _warm(cache, launch, chip, loop, of)
     out = np.zeros(gr.N_DONE, np.int64)
-    gr.run_rows(p, issue, _state(chip.sms, group.slots), cache, out)
+    gr.run_rows(p, issue, _state(chip.sms, launch.slots), cache, out)
     return _result(out.tolist())
 
 
-def _warm(cache: Cache, group: Shape, chip: Chip, loop: Loop, ctas: int) -> None:
+def _warm(cache: Cache, launch: Shape, chip: Chip, loop: Loop, ctas: int) -> None:
     """What earlier calls, or the kernel before, left in the L2."""
-    pieces = ctas * group.rounds
-    each = group.piece_bytes * pieces
-    if group.produced:
+    pieces = ctas * launch.rounds
+    each = launch.piece_bytes * pieces
+    if launch.produced:
         share = round(resident_share(each, chip.l2_usable_bytes) * SHARE_ONE)
-        warm_share(cache, (group.operands - 1) * gr.ORIGIN, pieces, share, 1)
+        warm_share(cache, (launch.operands - 1) * gr.ORIGIN, pieces, share, 1)
         return
-    outputs = 0.0 if group.in_place else each * group.results
-    found = residency(loop, 0.0, each * group.operands, outputs, chip.l2_usable_bytes)
-    for output in range(0 if group.in_place else group.results):
+    outputs = 0.0 if launch.in_place else each * launch.results
+    found = residency(loop, 0.0, each * launch.operands, outputs, chip.l2_usable_bytes)
+    for output in range(0 if launch.in_place else launch.results):
         warm_share(cache, (gr.OUTPUTS + output) * gr.ORIGIN, pieces, round(found.outputs * SHARE_ONE), 1)
-    for operand in range(group.operands):
-        warm_share(cache, operand * gr.ORIGIN, pieces, round(found.inputs * SHARE_ONE), int(group.in_place))
+    for operand in range(launch.operands):
+        warm_share(cache, operand * gr.ORIGIN, pieces, round(found.inputs * SHARE_ONE), int(launch.in_place))
     if found.outputs < 1:
         lines = len(cache.tags)
-        free = max(0, lines - round(pieces * (found.inputs * group.operands + found.outputs * group.results)))
-        warm_share(cache, 2 * gr.OUTPUTS * gr.ORIGIN, free * group.results // (group.operands + group.results), SHARE_ONE, 1)
+        free = max(0, lines - round(pieces * (found.inputs * launch.operands + found.outputs * launch.results)))
+        warm_share(cache, 2 * gr.OUTPUTS * gr.ORIGIN, free * launch.results // (launch.operands + launch.results), SHARE_ONE, 1)
 
 
 def _result(out: list[int]) -> GridResult:

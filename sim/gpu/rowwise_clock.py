@@ -21,7 +21,7 @@ READ = 0.93
 """Read over peak where none is known: as A100 SXM 80 GB (0.92)."""
 
 USABLE = 0.45
-"""Share of the L2 that rows find again. FITTED with the NeuSight rows (T4, A100 PCIe), see docs/gpu-rowwise.md; 0.4 to 0.5 are alike."""
+"""Share of the L2 that rows find again. FITTED: NeuSight rows of T4 and A100 PCIe (docs/gpu-rowwise.md); 0.4 to 0.5 are alike."""
 
 
 def stream_chip(gpu: GpuSpec, chip: Chip) -> Chip:
