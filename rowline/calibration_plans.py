@@ -34,7 +34,9 @@ def _keys(prefix: str, *names: str) -> tuple[tuple[str, ...], ...]:
 
 
 _CHIP = ("tensor", "l2_bandwidth", "l2_usable", "dram_read", "dram_write", "port", "l2_latency", "dram_latency")
+_HOPPER_SHARES = tuple(name for name in _CHIP if name not in ("l2_bandwidth", "l2_latency"))  # not identified on it
 _GEMM_COSTS = ("step", "step_least", "epilogue", "epilogue_bytes", "cta_launch", "split_pass")
+_HOPPER_COSTS = tuple(name for name in _GEMM_COSTS if name not in ("step", "cta_launch"))  # not identified on it
 _ATTENTION = ("exposed_softmax", "tile", "tile_block", "combine", "kv_write", "follow")
 
 
@@ -42,7 +44,7 @@ def _mac(preset: str) -> tuple[tuple[str, ...], ...]:
     return ((f"gpu:{preset}.energy.tensor_mac.bf16", f"gpu:{preset}.energy.tensor_mac.fp16"),)
 
 
-_HOPPER_CHIP = _keys("gpu:h100-sxm.achieved.", *_CHIP) + _keys("gpu:h200.achieved.", "dram_read", "dram_write")
+_HOPPER_CHIP = _keys("gpu:h100-sxm.achieved.", *_HOPPER_SHARES) + _keys("gpu:h200.achieved.", "dram_read", "dram_write")
 _AMPERE_CHIP = _keys("gpu:a100-sxm-80gb.achieved.", *_CHIP)
 
 PLANS = {
@@ -52,7 +54,7 @@ PLANS = {
             GroupPlan("h200", "vllm-0.24.0", "gemm_aic_h200.parquet", GEMM, ("bf16",)),
             GroupPlan("h200", "vllm-0.22.0", "gemm_aic_h200.parquet", GEMM, ("bf16",)),
         ),
-        _HOPPER_CHIP + _keys("stack:cublas-hopper.gemm.costs.", *_GEMM_COSTS) + _keys("stack:cublas-hopper.fixed.", "launch")
+        _HOPPER_CHIP + _keys("stack:cublas-hopper.gemm.costs.", *_HOPPER_COSTS) + _keys("stack:cublas-hopper.fixed.", "launch")
         + _mac("h100-sxm"),
     ),
     "gemm-ampere": Plan(
