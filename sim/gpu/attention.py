@@ -19,9 +19,9 @@ from .steady import extended
 
 EVENTS = 12000
 """Events up to which a launch is simulated step by step; beyond, steps are taken in chunks."""
-CTAS = 4000
+CTAS = 5000
 """CTAs up to which a launch is simulated whole; beyond, some units are, and the rest is more of the same."""
-STEADY = 8
+STEADY = 10
 """Waves after which a launch goes on as before, and waves from which that is read."""
 COPY_BYTES, COPY_THREADS = 4096, 128
 """Bytes that a CTA of a copy moves, and its threads."""
