@@ -14,7 +14,7 @@ from rowline.arch.loader import build, expand, is_gpu, load_gpu, load_system, ne
 from rowline.arch.system import System
 from rowline.arch.values import Spec
 from rowline.arch.yamltree import ConfigError, printable, read_yaml
-from rowline.gpu_run import STACK, GpuChoices, GpuSetup, map_program, run_program, set_up
+from rowline.gpu_run import GpuChoices, GpuSetup, check_overrides, map_program, run_program, set_up
 from rowline.workloads.models.gpt import GptConfig
 from rowline.workloads.models.registry import get_model, list_models
 from rowline.workloads.phases import Generate
@@ -90,10 +90,11 @@ def _read_config(path: Path, changes: dict[str, Any]) -> RunConfig:
     root = expand(read_yaml(path))
     config = build(RunConfig, root)
     try:
-        name, of_stack = str(changes.get("arch", config.arch)), tuple(k for k in config.overrides if k.startswith(STACK))
-        gpu = is_gpu(name)
-        sets = [f"{k}={v}" for k, v in config.overrides.items() if not gpu or k not in of_stack]
-        load_gpu(name, sets) if gpu else load_system(name, sets)
+        name, gpu = str(changes.get("arch", config.arch)), config.gpu or GpuChoices()
+        if is_gpu(name):
+            check_overrides(name, config.overrides, changes.get("gpu", {}).get("stack", gpu.stack))
+        else:
+            load_system(name, [f"{k}={v}" for k, v in config.overrides.items()])
     except ConfigError as error:
         lines = error.problems
         overrides = root.value.get("overrides") if isinstance(root.value, dict) else None

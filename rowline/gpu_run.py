@@ -52,14 +52,34 @@ def set_up(arch: str, overrides: dict[str, str], choices: GpuChoices, model: Gpt
     Raises:
         ConfigError: anything is wrong, or weights and KV cache do not fit the board's memory.
     """
-    gpu = load_gpu(arch, [f"{k}={v}" for k, v in overrides.items() if not k.startswith(STACK)])
+    gpu = _changed_gpu(arch, overrides)
     stack, dtype = _stack_and_dtype(gpu, choices, model)
-    sets = [f"{k.removeprefix(STACK)}={v}" for k, v in overrides.items() if k.startswith(STACK)]
-    if sets:
-        stack = load_stack(choices.stack or stack.name, sets)
-    _check_kernels(gpu, stack, dtype)
+    stack = _changed_stack(choices.stack or stack.name, overrides)
     _check_memory(gpu, model, dtype, tokens)
+    _check_kernels(gpu, stack, dtype)
     return GpuSetup(gpu, stack, model.changed(dtype=TORCH_NAMES[dtype]), dtype, choices)
+
+
+def check_overrides(arch: str, overrides: dict[str, str], stack: str | None) -> None:
+    """Try overrides on a GPU, and on a stack: that named, or any of the architecture.
+
+    Raises:
+        ConfigError: an override is wrong.
+    """
+    gpu = _changed_gpu(arch, overrides)
+    _changed_stack(stack or match_stack("", gpu.architecture).stack.name, overrides)
+
+
+def _changed_gpu(name: str, overrides: dict[str, str]) -> GpuSpec:
+    return load_gpu(name, [f"{k}={v}" for k, v in overrides.items() if not k.startswith(STACK)])
+
+
+def _changed_stack(name: str, overrides: dict[str, str]) -> StackSpec:
+    """A stack with its overrides; errors name them as they were given."""
+    try:
+        return load_stack(name, [f"{k.removeprefix(STACK)}={v}" for k, v in overrides.items() if k.startswith(STACK)])
+    except ConfigError as error:
+        raise ConfigError([line.replace("--set ", f"--set {STACK}", 1) for line in error.problems]) from None
 
 
 def _stack_and_dtype(gpu: GpuSpec, choices: GpuChoices, model: GptConfig) -> tuple[StackSpec, str]:

@@ -40,7 +40,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "numpy": ("traces", "sim.kernels", "sim.reference", "sim", "reports"),
     "numba": ("sim.kernels", "sim.judge"),
     "simpy": ("sim.processes",),
-    "pandas": ("sim.results", "traces.analyze", "reports"),
+    "pandas": ("sim.results", "sim.gpu.results", "traces.analyze", "reports"),
     "torch": ("workloads",),
     "transformers": ("workloads",),
     "typer": ("rowline",),

@@ -261,7 +261,8 @@ class GpuRunResult:
         """What a reader should know about the values that the run rests on."""
         device, program = self.raw.program.device, self.raw.program
         notes = ["the choice of the next token from the logits is not simulated"]
-        missing = [name for name, value in device.gpu.achieved if value is None]
+        unused = "simt" if program.dtype in device.chip.tensor_macs else "tensor"
+        missing = [name for name, value in device.gpu.achieved if value is None and name != unused]
         if missing:
             notes.append(
                 f"gpu.achieved: {', '.join(missing)} not known of this board: micro-benchmarks, or what was fitted on other chips"
