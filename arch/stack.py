@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from .fusion import Fusion
 from .gpu import Architecture
+from .quantise import QuantisePolicy
 from .simt import SimtPolicy
 from .tiles import TileMenu
 from .values import Count, CountOrZero, Duration, Flag, PerMille, Sourced, SourceKind, Spec, sourced_values
@@ -46,6 +47,7 @@ class GemmPolicy(Spec):
     menus: dict[str, TileMenu]
     split_k: Choices = Field(description="parts into which k may be cut")
     simt: SimtPolicy | None = Field(default=None, description="kernels on the scalar lanes, where their menus tell more")
+    quantise: QuantisePolicy | None = Field(default=None, description="activations of fp8 products are quantised before them")
     costs: GemmCosts
 
     @model_validator(mode="after")

@@ -33,6 +33,8 @@ class Tile(Spec):
     ctas_per_sm: int | None = Field(default=None, gt=0, le=32, description="None: as many as its resources allow")
     ctas_per_cluster: int = Field(default=1, gt=0, le=16)
     overlap: Overlap = Overlap.NONE
+    rows_above: int = Field(default=0, ge=0, description="the library takes it for products with more rows than this")
+    rows_most: int | None = Field(default=None, gt=0, description="... and with at most so many")
 
     def shared_bytes(self, element_bytes: int) -> int:
         """Shared memory of the operand pipeline."""
@@ -97,6 +99,7 @@ class TileMenu(Spec):
     dtypes: tuple[str, ...]
     tiles: tuple[Tile, ...] = ()
     families: tuple[TileFamily, ...] = ()
+    split_k: bool = Field(default=True, description="whether k may be cut")
     spare_registers: int = Field(default=90, ge=0, le=255, description="registers of a thread beside its outputs")
 
     @model_validator(mode="after")
@@ -109,6 +112,10 @@ class TileMenu(Spec):
         if not self.tiles and not self.families:
             raise ValueError("tiles: needs at least one, or a family")
         return self
+
+    def bounds(self) -> tuple[int, ...]:
+        """Numbers of rows up to which the same kernels are taken, ascending."""
+        return tuple(sorted({x for tile in self.tiles for x in (tile.rows_above, tile.rows_most) if x}))
 
     def all_tiles(self, dtype: str) -> tuple[Tile, ...]:
         """Every kernel for a type, those of families too, each once.

@@ -3,6 +3,7 @@
 What a board's specification leaves open is carried over from the chips that were fitted; :data:`CARRIED` has it.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,15 +42,16 @@ class Device:
         """What the stack's kernels cost."""
         return costs_of(self.stack, self.chip.clock_hz)
 
-    def menu(self, dtype: str) -> Menu:
-        """The stack's matrix product kernels on this chip.
+    def menu(self, dtype: str, rows: int = 1) -> Menu:
+        """The stack's matrix product kernels on this chip, for products of ``rows`` rows.
 
         Raises:
             KeyError: it has none for the type.
         """
-        if dtype not in self._menus:
-            self._menus[dtype] = menu_of(self.stack.gemm, dtype, self.gpu)
-        return self._menus[dtype]
+        key = dtype, bisect_left(self.stack.gemm.menu(dtype).bounds(), rows)
+        if key not in self._menus:
+            self._menus[key] = menu_of(self.stack.gemm, dtype, self.gpu, rows)
+        return self._menus[key]
 
     @cached_property
     def gap_us(self) -> float:
@@ -69,7 +71,7 @@ class Device:
         return 0.0 if after is None else _us(after, self.chip.clock_hz)
 
     @cached_property
-    def _menus(self) -> dict[str, Menu]:
+    def _menus(self) -> dict[tuple[str, int], Menu]:
         return {}
 
 

@@ -78,6 +78,9 @@ def run_gemm(gemm: Gemm, chip: Chip, costs: Costs, menu: Menu, loop: Loop, look:
 def rank(gemm: Gemm, chip: Chip, costs: Costs, menu: Menu, found: Residency) -> list[tuple[TileKernel, int, float]]:
     """Kernels with splits of k by estimated cycles, the best first; only the first few dozens."""
     kernels, splits = menu.arrays()
+    near = (kernels[:, gg.M_TILE_M] <= gemm.m + gg.SPARE) & (kernels[:, gg.M_TILE_N] <= gemm.n + gg.SPARE)
+    looked_at = menu.kernels if near.all() or not near.any() else [k for k, ok in zip(menu.kernels, near, strict=True) if ok]
+    kernels = kernels[near] if near.any() else kernels
     e = np.zeros(gg.N_ESTIMATE)
     e[gg.E_SMS], e[gg.E_MACS], e[gg.E_STEP] = chip.sms, chip.macs(gemm.dtype), costs.step
     e[gg.E_STEP_LEAST] = costs.step_least
@@ -91,7 +94,7 @@ def rank(gemm: Gemm, chip: Chip, costs: Costs, menu: Menu, found: Residency) -> 
     gg.rank_gemm(kernels, splits, gemm.shape, gemm.batch, e, out)
     order = np.argsort(out, axis=None, kind="stable")[:32]
     pairs = [divmod(int(i), len(splits)) for i in order]
-    return [(menu.kernels[i], menu.splits[j], float(out[i, j])) for i, j in pairs if np.isfinite(out[i, j])]
+    return [(looked_at[i], menu.splits[j], float(out[i, j])) for i, j in pairs if np.isfinite(out[i, j])]
 
 
 def run_kernel(
@@ -153,18 +156,20 @@ def gemm_grid(
     granule_bytes = max(a_chunk, b_chunk) / 2
     out_tile = kernel.m * kernel.n * (gemm.out_bytes if splits == 1 else 4)
     granules = tuple(max(1, round(x / granule_bytes)) for x in (a_chunk, b_chunk, out_tile))
+    together = max(1, int(granule_bytes / out_tile))
     cta = np.zeros((gemm_ctas(gemm, kernel, splits), gl.N_CTA), np.int64)
     step = ticks(max(kernel.m * kernel.n * min(kernel.k, gemm.k) / chip.macs(gemm.dtype), costs.step_least) + costs.step)
     bytes_of = (gemm.a_bytes, gemm.b_bytes, gemm.out_bytes if splits == 1 else 4.0)
-    gg.fill_gemm(cta, gemm.shape, kernel[:3], splits, chunk, swizzle, granules, bytes_of, gemm.batch, step)
+    gg.fill_gemm(cta, gemm.shape, kernel[:3], splits, chunk, swizzle, granules, bytes_of, gemm.batch, step, together)
     chunks = _up(_up(_up(gemm.k, kernel.k), splits), chunk) * splits
     a_share, b_share = _shares(kernel, tiles_m, tiles_n)
-    out_bytes = gemm.batch * gemm.m * gemm.n * bytes_of[2] / (len(cta) * granules[2])
+    out_granules = _up(len(cta), together) * granules[2]
+    out_bytes = gemm.batch * gemm.m * gemm.n * bytes_of[2] / out_granules
     return Grid(
         cta, kernel.slots, kernel.stages, chunk, granule_bytes, out_bytes, kernel.overlap, costs.epilogue,
         costs.epilogue_bytes, costs.cta_launch, a_share=a_share, b_share=b_share,
         residents=_residents(chip, found, granule_bytes, gemm.batch * tiles_m * chunks * granules[0],
-                             gemm.batch * tiles_n * chunks * granules[1], len(cta) * granules[2]),
+                             gemm.batch * tiles_n * chunks * granules[1], out_granules),
     )  # fmt: skip
 
 

@@ -10,8 +10,10 @@ WARP = 32
 _OVERLAP = {Overlap.NONE: gl.NO_OVERLAP, Overlap.LOADS: gl.LOADS_OVERLAP, Overlap.ALL: gl.ALL_OVERLAP}
 
 
-def menu_of(policy: GemmPolicy, dtype: str, gpu: GpuSpec) -> Menu:
-    """What of a library's menu runs on a chip; of kernels alike in all but their pipeline, that with the most stages.
+def menu_of(policy: GemmPolicy, dtype: str, gpu: GpuSpec, rows: int = 1) -> Menu:
+    """What of a library's menu runs on a chip for products of ``rows`` rows.
+
+    Of kernels alike in all but their pipeline, that with the most stages.
 
     Raises:
         KeyError: the library has no kernels for the type, or none that fits.
@@ -19,6 +21,8 @@ def menu_of(policy: GemmPolicy, dtype: str, gpu: GpuSpec) -> Menu:
     tiles = policy.menu(dtype)
     best: dict[TileKernel, TileKernel] = {}
     for tile in tiles.all_tiles(dtype):
+        if not tile.rows_above < rows <= (tile.rows_most or rows):
+            continue
         slots = ctas_per_sm(tile, tiles, dtype, gpu)
         if slots:
             kernel = TileKernel(tile.m, tile.n, tile.k, tile.stages, slots, tile.ctas_per_cluster, _OVERLAP[tile.overlap])
@@ -26,7 +30,7 @@ def menu_of(policy: GemmPolicy, dtype: str, gpu: GpuSpec) -> Menu:
             best[key] = max(best.get(key, kernel), kernel)
     if not best:
         raise KeyError(dtype)
-    return Menu(tuple(sorted(best.values())), policy.split_k.values)
+    return Menu(tuple(sorted(best.values())), policy.split_k.values if tiles.split_k else (1,))
 
 
 def ctas_per_sm(tile: Tile, menu: TileMenu, dtype: str, gpu: GpuSpec) -> int:

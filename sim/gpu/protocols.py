@@ -20,7 +20,7 @@ _PUBLIC: Mapping[str, Loop] = {
     "cudagraph-6weights": Loop(copies=6, warm_calls=18, timed_calls=36),
     "cudagraph-same-buffers": Loop(warm_calls=3, timed_calls=6),
     "eager-cudaevent-best5of20": Loop(launch=Launch.EAGER, sustained=True),
-    "profiler-kernel-sum-1us-resolution": Loop(launch=Launch.KERNEL),
+    "profiler-kernel-sum-1us-resolution": Loop(launch=Launch.KERNEL, warm_calls=2, timed_calls=20),
     "eager-hostclock-sync": Loop(launch=Launch.EAGER),
     "loop-hostclock": Loop(sustained=True),
 }

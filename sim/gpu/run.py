@@ -9,6 +9,7 @@ from .gemm import EVENTS, LOOK, run_gemm
 from .kernels import Attention, Gemm, Kernel
 from .loop import Launch, Loop
 from .power import capped_us, dynamic_joules
+from .quantise import quantised
 from .rowwise import eager_us, run_rowwise
 from .rowwise_clock import stream_chip
 from .simt import run_simt
@@ -66,7 +67,11 @@ def simulate_kernel(kernel: Kernel, device: Device, loop: Loop, look: int = LOOK
         if simt is not None and kernel.dtype not in device.chip.tensor_macs:
             menu, splits = simt.menu(device.gpu.architecture), device.stack.gemm.split_k.values
             return run_simt(kernel, device.chip, device.costs, simt, menu, splits, loop)
-        return run_gemm(kernel, device.chip, device.costs, device.menu(kernel.dtype), loop, look, events)
+        run = run_gemm(kernel, device.chip, device.costs, device.menu(kernel.dtype, kernel.m), loop, look, events)
+        policy = device.stack.gemm.quantise
+        if policy is None or kernel.dtype != "fp8" or kernel.batch > 1:
+            return run
+        return quantised(kernel, device.chip, policy, loop, run)
     if isinstance(kernel, Attention):
         if device.stack.attention is None:
             raise KeyError("attention")

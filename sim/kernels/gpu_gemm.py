@@ -17,11 +17,11 @@ SHARPNESS = 4.0
 """Power of the mean in which the estimate joins the times of arithmetic and of DRAM, which overlap but not wholly."""
 
 SPARE = 32
-"""A tile that reaches more than this many rows or columns beyond the output is not looked at."""
+"""A tile that reaches more than this many rows or columns beyond the output is not looked at, where there are others."""
 
 
 @kernel
-def fill_gemm(cta, shape, tile, splits, chunk, swizzle, granule, bytes_of, batch, step_ticks):
+def fill_gemm(cta, shape, tile, splits, chunk, swizzle, granule, bytes_of, batch, step_ticks, together):
     """Fill the CTAs of C[m, n] = A[m, k] B[n, k]^T, cut along k into ``splits``; how many there are.
 
     CTAs go along m first within groups of ``swizzle`` tiles, then along n, so that those which run together share operands.
@@ -30,7 +30,8 @@ def fill_gemm(cta, shape, tile, splits, chunk, swizzle, granule, bytes_of, batch
         cta: int64[CTAs or more, N_CTA] to fill.
         shape: (m, n, k) in elements; tile: (m, n, k) in elements.
         granule: (A, B, output) granules of a tile's chunk, of a tile's output; bytes_of: (A, B, output) bytes an element.
-        batch: number of independent products; step_ticks: arithmetic of one step.
+        batch: number of independent products; step_ticks: arithmetic of one step; together: CTAs whose outputs share a
+            granule, where it has room for several.
     """
     m, n, k = shape
     tiles_m, tiles_n = (m + tile[0] - 1) // tile[0], (n + tile[1] - 1) // tile[1]
@@ -57,7 +58,7 @@ def fill_gemm(cta, shape, tile, splits, chunk, swizzle, granule, bytes_of, batch
                         cta[c, gl.C_B_BYTES] = columns * deep * bytes_of[1]
                         cta[c, gl.C_PRE_BYTES] = 0
                         cta[c, gl.C_STEP_TICKS] = step_ticks
-                        cta[c, gl.C_OUT_FIRST] = origin_out + c * granule[2]
+                        cta[c, gl.C_OUT_FIRST] = origin_out + c // together * granule[2]
                         cta[c, gl.C_OUT_GRANULES] = granule[2]
                         cta[c, gl.C_OUT_BYTES] = rows * columns * bytes_of[2]
                         c += 1
@@ -74,9 +75,6 @@ def rank_gemm(menu, splits, shape, batch, e, out):
     m, n, k = shape
     for i in range(menu.shape[0]):
         tm, tn, tk, slots = menu[i, M_TILE_M], menu[i, M_TILE_N], menu[i, M_TILE_K], menu[i, M_SLOTS]
-        if (tm > m + SPARE) or (tn > n + SPARE):
-            out[i, :] = np.inf
-            continue
         tiles = batch * ((m + tm - 1) // tm) * ((n + tn - 1) // tn)
         steps = (k + tk - 1) // tk
         step = max(tm * tn * min(tk, k) / e[E_MACS], e[E_STEP_LEAST]) + e[E_STEP]
