@@ -29,14 +29,15 @@ def run_quantise(gemm: Gemm, chip: Chip, policy: QuantisePolicy, loop: Loop) -> 
     steps = ceil(gemm.k / step)
     slots = max(1, min(chip.max_ctas, chip.max_threads // policy.threads.value))
     read = min(step, gemm.k) * READ_BYTES
-    cycles = policy.turn_cycles.value * min(step, gemm.k) / step + policy.fixed.value / (steps * PASSES)
+    cycles = PASSES * policy.turn_cycles.value * min(step, gemm.k) / step + policy.fixed.value / steps
 
     def grid(ctas: int) -> Grid:
         cta = np.zeros((ctas, gl.N_CTA), np.int64)
         first = np.arange(ctas, dtype=np.int64) * steps
-        cta[:, gl.C_STEPS] = steps * PASSES
+        cta[:, gl.C_STEPS] = steps
         cta[:, gl.C_A_FIRST], cta[:, gl.C_A_STRIDE], cta[:, gl.C_A_GRANULES] = first, 1, 1
         cta[:, gl.C_A_BYTES] = read
+        cta[:, gl.C_B_FIRST : gl.C_B_BYTES + 1] = cta[:, gl.C_A_FIRST : gl.C_A_BYTES + 1]  # the second pass
         cta[:, gl.C_STEP_TICKS] = ticks(cycles)
         cta[:, gl.C_OUT_FIRST], cta[:, gl.C_OUT_GRANULES] = _ORIGIN_OUT + first, steps
         cta[:, gl.C_OUT_BYTES] = gemm.k * WRITTEN_BYTES

@@ -147,12 +147,12 @@ def _operands(gemm: Gemm) -> tuple[float, float, float]:
 
 
 def _chunk(gemm: Gemm, chip: Chip, kernel: TileKernel, parts: int, events: int) -> int:
-    """Steps taken together: a CTA still has 4 chunks, and those of the CTAs that run at once fill half of the L2 at most."""
+    """Steps taken together: a CTA still has 8 chunks, and those of the CTAs that run at once fill half of the L2 at most."""
     at_once = min(gemm_ctas(gemm, kernel, parts), chip.sms * kernel.slots)
     rows = min(SWIZZLE, ceil(gemm.m / kernel.m))
     step_bytes = (rows * kernel.m * gemm.a_bytes + ceil(at_once / rows) * kernel.n * gemm.b_bytes) * kernel.k
     steps, chunk = ceil(ceil(gemm.k / kernel.k) / parts), 1
-    while 3 * at_once * steps > events * chunk and steps >= 8 * chunk and 4 * chunk * step_bytes <= chip.l2_usable_bytes:
+    while 3 * at_once * steps > events * chunk and steps >= 16 * chunk and 4 * chunk * step_bytes <= chip.l2_usable_bytes:
         chunk *= 2
     return chunk
 
