@@ -17,7 +17,7 @@ from ..processes.gpu import Batch, run_stream
 from .device import Device
 from .kernels import Kernel
 from .loop import Launch, Loop
-from .power import capped_us
+from .power import dram_us, sustained_us
 from .run import Timing, time_kernel
 
 PS_PER_US = 10**6
@@ -161,6 +161,7 @@ def _held(times: _Times, numbers: Sequence[int], host: float, elapsed: float, de
     kernels_us = sum(times.timings[n].us for n in numbers)
     joules = sum(times.timings[n].joules for n in numbers)
     us = max(kernels_us, host)
-    slow = capped_us(us, joules, device.chip, replace(Loop(), sustained=True))
+    memory = sum(dram_us(device.chip, times.timings[n].run.result) for n in numbers)
+    slow = sustained_us(us, memory, joules, device.chip)
     after = min(1.0, max(0.0, (elapsed + us - device.chip.governor_us) / us))
     return 1.0 + (slow - us) * after / kernels_us

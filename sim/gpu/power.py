@@ -1,11 +1,12 @@
 """The clock that follows power: a kernel that would need more than the board's cap runs at the cap.
 
-A call needs the energy ``E`` of its multiply-adds and of the bytes that it moves, beside what the board draws all the time.
-Where E over the call's time is above what the cap leaves, the governor lowers the clock until it is not; energies are taken to
-be those of the highest clock, so a call then takes E / (cap - static). The governor looks at the mean over a window: a loop
-shorter than that is not held back, and of a longer one what comes after the window.
+A call needs the energy of its multiply-adds and of the bytes that it moves, beside what the board draws all the time. Where
+that over the call's time is above what the cap leaves, the governor lowers the clock, and the voltage with it, until it is
+not. The governor looks at the mean over a window: a loop shorter than that is not held back, and of a longer one what comes
+after the window.
 """
 
+from .engine import GridResult
 from .loop import Loop
 from .machine import Chip
 
@@ -22,12 +23,14 @@ def dynamic_joules(chip: Chip, dtype: str, macs: float, dram_bytes: float, activ
     return (macs * chip.mac_pj.get(dtype, 0.0) * activity + dram_bytes * chip.byte_pj) * 1e-12
 
 
-def capped_us(us: float, joules: float, chip: Chip, loop: Loop) -> float:
-    """Time of a call of ``us`` at the highest clock, with the power cap."""
-    room = chip.power_cap_w - chip.static_w
-    if joules <= us * 1e-6 * room:
-        return us
-    slow = joules / room * 1e6
+def dram_us(chip: Chip, result: GridResult) -> float:
+    """Time that the DRAM alone takes for a launch's bytes, which does not follow the SM clock."""
+    return (result.dram_read_bytes / chip.dram_read_hz + result.dram_write_bytes / chip.dram_write_hz) * 1e6
+
+
+def capped_us(us: float, memory_us: float, joules: float, chip: Chip, loop: Loop) -> float:
+    """Time of a call of ``us`` at the highest clock, with the power cap; of it the DRAM alone takes ``memory_us``."""
+    slow = sustained_us(us, memory_us, joules, chip)
     return us + (slow - us) * (1.0 if loop.sustained else _held_back(us, chip.governor_us, loop))
 
 

@@ -8,7 +8,7 @@ from .engine import KernelRun
 from .gemm import EVENTS, LOOK, run_gemm
 from .kernels import Attention, Gemm, Kernel
 from .loop import Launch, Loop
-from .power import capped_us, dynamic_joules
+from .power import capped_us, dram_us, dynamic_joules
 from .quantise import quantised
 from .rowwise import eager_us, run_rowwise
 from .rowwise_clock import stream_chip
@@ -47,7 +47,7 @@ def time_kernel(kernel: Kernel, device: Device, loop: Loop, op: str, look: int =
     us = run.us + launches
     moved = run.result.dram_read_bytes + run.result.dram_write_bytes
     joules = dynamic_joules(chip, kernel.dtype, macs(kernel), moved, loop.activity)
-    held = capped_us(us, joules, chip, loop)
+    held = capped_us(us, dram_us(chip, run.result), joules, chip, loop)
     timed = held
     if loop.launch is Launch.EAGER:
         timed = eager_us(held, device.host_us(op), device.host_after_us)

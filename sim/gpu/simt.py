@@ -16,7 +16,7 @@ from .gemm import SWIZZLE, TileKernel, gemm_ctas, gemm_grid
 from .kernels import Gemm
 from .loop import Loop, residency
 from .machine import Chip, Costs
-from .power import sustained_us
+from .power import dram_us, sustained_us
 from .steady import in_waves
 
 SCHEDULERS = 4
@@ -126,8 +126,7 @@ def run_tile(
     result = in_waves(lambda n: simulate(chip, grid(n)), ctas, ceil(wave / 2))
     us = result.cycles / chip.clock_hz * 1e6
     if loop.sustained:
-        memory_us = (result.dram_read_bytes / chip.dram_read_hz + result.dram_write_bytes / chip.dram_write_hz) * 1e6
-        us = sustained_us(us, memory_us, _joules(gemm, chip, tile, result), chip)
+        us = sustained_us(us, dram_us(chip, result), _joules(gemm, chip, tile, result), chip)
     if parts > 1:
         us += costs.split_us + 4.0 * gemm.m * gemm.n * (2 * parts + 1) / chip.l2_bytes / chip.clock_hz * 1e6
     slices = f" in {tile.slices} slices" if tile.slices > 1 else ""
