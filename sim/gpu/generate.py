@@ -10,7 +10,7 @@ than the cap allows, after that window, are all drawn out alike.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..mapping.gpu import KernelPlan, Operands
 from ..processes.gpu import Batch, run_stream
