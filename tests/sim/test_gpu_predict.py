@@ -79,7 +79,8 @@ def test_the_loop_is_part_of_the_time():
     warm, cold = (predict_row(row | {"l2": l2, "copies": 1}).us for l2 in ("warm", "flush"))
     six = predict_row(ROW | {"n": 2048, "k": 2048}).us
     assert warm < six <= cold * 1.02
-    graph, kernel = (time_kernel(Gemm(64, 2048, 2048, "bf16"), HOPPER, Loop(launch=x), "gemm").us for x in (Launch.GRAPH, Launch.KERNEL))
+    gemm = Gemm(64, 2048, 2048, "bf16")
+    graph, kernel = (time_kernel(gemm, HOPPER, Loop(launch=x), "gemm").us for x in (Launch.GRAPH, Launch.KERNEL))
     assert graph - kernel == pytest.approx(HOPPER.gap_us)
 
 
@@ -101,7 +102,8 @@ def test_every_board_runs_a_product_attention_and_a_row_kernel(gpu: str):
     device = Device(spec, match_stack("unknown", spec.architecture, dtype).stack)
     for kernel, op in (
         (Gemm(256, 4096, 4096, dtype), "gemm"), (Attention("decode", dtype, 4, 32, 8, 128, 1, 2048), "attn_decode"),
-        (Attention("prefill", dtype, 1, 32, 8, 128, 1024, 1024), "attn_prefill"), (Rowwise("rmsnorm", dtype, 512, 4096), "rmsnorm"),
+        (Attention("prefill", dtype, 1, 32, 8, 128, 1024, 1024), "attn_prefill"),
+        (Rowwise("rmsnorm", dtype, 512, 4096), "rmsnorm"),
     ):  # fmt: skip
         if isinstance(kernel, Attention) and device.stack.attention is None:
             assert spec.architecture in ("volta", "turing"), "FlashAttention 2 needs Ampere"
