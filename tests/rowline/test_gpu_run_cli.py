@@ -141,7 +141,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "the same in a CONFIG": (("pim.yaml",), "--stack, --launch and --dtype: only for a GPU"),
     "options of a system on a GPU": (("--arch", "h200", "--no-lm-head"), "only for a system with PIM"),
     "no unit": (("--arch", "h200", "--set", "l2.size=5"), "--set l2.size=5  l2.size: needs a unit of size"),
-    "misspelt key of the stack": (("--arch", "l4", "--set", "stack.fusion.bia=true"), "--set stack.fusion.bia=true  fusion.bia: "),
+    "misspelt key of the stack": (("--arch", "l4", "--set", "stack.fusion.bia=true"), "--set stack.fusion.bia=true  fusion.bia:"),
     "misspelt key in a GPU file": (("--arch", "typo.yaml"), 'typo.yaml:4  l2.sizze: unknown key; did you mean "size"?'),
     "misspelt choice in a CONFIG": (("stak.yaml",), 'stak.yaml:3  gpu.stak: unknown key; did you mean "stack"?'),
     "misspelt stack key in a CONFIG": (("over.yaml",), 'over.yaml:3  fusion.bia: unknown key; did you mean "bias"?'),
