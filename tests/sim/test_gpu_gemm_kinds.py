@@ -1,11 +1,13 @@
 """Products beyond the half-precision tensor cores: scalar lanes, batches, quantised operands, the clock that power allows."""
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from rowline.arch.loader import load_gpu, load_stack
-from rowline.arch.simt import SimtTile
+from rowline.arch.simt import SimtMenu, SimtPolicy, SimtTile
 from rowline.sim.gpu.device import Device, chip_of
+from rowline.sim.gpu.engine import KernelRun
 from rowline.sim.gpu.kernels import Gemm
 from rowline.sim.gpu.loop import Loop
 from rowline.sim.gpu.power import VOLTAGE_FLOOR, sustained_us
@@ -14,8 +16,7 @@ from rowline.sim.gpu.quantise import run_quantise
 from rowline.sim.gpu.simt import choose, run_simt, run_tile, slots, step_cycles
 
 STACK = load_stack("torch-2.1-simt")
-SIMT = STACK.gemm.simt
-assert SIMT is not None
+SIMT = cast(SimtPolicy, STACK.gemm.simt)
 SPLITS = STACK.gemm.split_k.values
 A100 = Device(load_gpu("a100-pcie-80gb"), STACK)
 H100 = Device(load_gpu("h100-sxm"), STACK)
@@ -26,12 +27,12 @@ def fp32(m: int, n: int, k: int, batch: int = 1) -> Gemm:
     return Gemm(m, n, k, "fp32", batch, 4, 4, 4)
 
 
-def menu(device: Device):
+def menu(device: Device) -> SimtMenu:
     return SIMT.menu(device.gpu.architecture)
 
 
-def run(gemm: Gemm, device: Device, **loop: object):
-    return run_simt(gemm, device.chip, device.costs, SIMT, menu(device), SPLITS, Loop(**loop))
+def run(gemm: Gemm, device: Device, loop: Loop = Loop()) -> KernelRun:
+    return run_simt(gemm, device.chip, device.costs, SIMT, menu(device), SPLITS, loop)
 
 
 @pytest.mark.parametrize(
@@ -110,8 +111,8 @@ def test_the_cap_holds() -> None:
 
 def test_only_a_sustained_loop_meets_the_cap() -> None:
     gemm = fp32(2048, 2048, 2048)
-    assert run(gemm, T4, sustained=True).us > 1.7 * run(gemm, T4).us
-    assert run(gemm, H100, sustained=True).us == run(gemm, H100).us
+    assert run(gemm, T4, Loop(sustained=True)).us > 1.7 * run(gemm, T4).us
+    assert run(gemm, H100, Loop(sustained=True)).us == run(gemm, H100).us
 
 
 def test_quantisation_reads_once_from_dram_and_grows_with_tokens() -> None:
@@ -120,7 +121,7 @@ def test_quantisation_reads_once_from_dram_and_grows_with_tokens() -> None:
     assert policy is not None
     chip = chip_of(load_gpu("h100-sxm"))
 
-    def of(m: int, k: int):
+    def of(m: int, k: int) -> KernelRun:
         return run_quantise(Gemm(m, 256, k, "fp8", 1, 1, 1, 2), chip, policy, Loop(cold=True))
 
     small = of(64, 4096)
