@@ -17,6 +17,7 @@ from rowline.sim.gpu.simt import choose, run_simt, run_tile, slots, step_cycles
 
 STACK = load_stack("torch-2.1-simt")
 SIMT = cast(SimtPolicy, STACK.gemm.simt)
+ONCE = Loop()
 SPLITS = STACK.gemm.split_k.values
 A100 = Device(load_gpu("a100-pcie-80gb"), STACK)
 H100 = Device(load_gpu("h100-sxm"), STACK)
@@ -31,7 +32,7 @@ def menu(device: Device) -> SimtMenu:
     return SIMT.menu(device.gpu.architecture)
 
 
-def run(gemm: Gemm, device: Device, loop: Loop = Loop()) -> KernelRun:
+def run(gemm: Gemm, device: Device, loop: Loop = ONCE) -> KernelRun:
     return run_simt(gemm, device.chip, device.costs, SIMT, menu(device), SPLITS, loop)
 
 
