@@ -1,7 +1,6 @@
 """``rowline calibrate``: numbers of a GPU and of a software stack from measurements, each with its source."""
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +74,7 @@ def _planned(plan: GroupPlan, job: ShippedJob) -> RowGroup:
     columns = read_kernel_log(path)[1]
     boards = {name for name, preset in board_names().items() if preset == plan.gpu}
     wanted = usable(columns)
-    wanted &= _among(columns["gpu"], lambda name: name.strip().lower() in boards)
+    wanted &= among(columns["gpu"], lambda name: name.strip().lower() in boards)
     for name, allowed in (("framework", (plan.framework,)), ("op", plan.ops), ("dtype", plan.dtypes)):
         wanted &= np.isin(columns[name], np.array(allowed, dtype=object))
     if plan.head_dim:
@@ -91,14 +90,14 @@ def _planned(plan: GroupPlan, job: ShippedJob) -> RowGroup:
 
 def usable(columns: Columns, hidden: bool = False) -> np.ndarray:
     """Rows that a fit may use, bool[n]: no flag says that the time is not the kernel's; seen families (or, ``hidden``, all)."""
-    flagged = _among(columns["flags"], lambda text: any(flag in text for flag in SKIPPED_FLAGS))
+    flagged = among(columns["flags"], lambda text: any(flag in text for flag in SKIPPED_FLAGS))
     return ~flagged if hidden else ~flagged & ~unseen_rows(columns["family"])
 
 
-def _among(values: Any, wanted: Any) -> np.ndarray:
+def among(values: Any, wanted: Callable[[str], bool]) -> np.ndarray:
     """Which of many equal texts satisfy a test, each distinct one asked once."""
     distinct, codes = np.unique(np.asarray(values, dtype=object).astype(str), return_inverse=True)
-    return np.array([bool(wanted(str(text))) for text in distinct] or [False])[codes]
+    return np.array([wanted(str(text)) for text in distinct] or [False])[codes]
 
 
 def runnable(group: RowGroup) -> RowGroup:
@@ -169,8 +168,3 @@ def answer_of(result: FitResult, groups: Sequence[RowGroup], more: dict[str, Any
             for o in result.outcomes
         ],
     }  # fmt: skip
-
-
-def file_sha256(path: Path) -> str:
-    """The first 12 digits of a file's SHA-256."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

@@ -3,6 +3,7 @@
 Rows are simulated in processes; :mod:`rowline.sim.gpu.fit` finds the values.
 """
 
+import math
 import multiprocessing
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -180,10 +181,13 @@ def scorer(groups: Sequence[RowGroup], keys: Sequence[SharedKey], jobs: int) -> 
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def fit(groups: Sequence[RowGroup], keys: Sequence[SharedKey], effort: Effort, jobs: int, quiet: bool = False) -> FitResult:
+def fit(
+    groups: Sequence[RowGroup], keys: Sequence[SharedKey], effort: Effort, jobs: int, quiet: bool = False, prior: float = 0.0
+) -> FitResult:
     """Fit the keys; put back those that the rows do not decide, and fit the others once more where that changed anything.
 
-    ``effort.limit_s`` is for the searches; what each key is worth is asked afterwards.
+    ``effort.limit_s`` is for the searches; what each key is worth is asked afterwards. ``prior``: what the search adds to the
+    loss for each key, times the square of the logarithm of end over start: few rows shall not carry a number far away.
     """
     begin = perf_counter()
     with scorer(groups, keys, jobs) as score:
@@ -192,7 +196,7 @@ def fit(groups: Sequence[RowGroup], keys: Sequence[SharedKey], effort: Effort, j
         outcomes: dict[str, Outcome] = {}
         free, finished = list(keys), True
         for spare in (effort, Effort(effort.step / 2, effort.least, effort.rounds, effort.limit_s / 4)):
-            values, finished = _search(score, free, values, spare, quiet)
+            values, finished = _search(score, free, values, spare, quiet, prior)
             outcomes |= {key.name: _outcome(score, key, values) for key in free}
             back = [key for key in free if outcomes[key.name].status != "moved" and values[key.name] != key.parameter.start]
             values |= {key.name: key.parameter.start for key in back}
@@ -207,7 +211,7 @@ def fit(groups: Sequence[RowGroup], keys: Sequence[SharedKey], effort: Effort, j
 
 
 def _search(
-    score: Scorer, keys: list[SharedKey], values: dict[str, int], effort: Effort, quiet: bool
+    score: Scorer, keys: list[SharedKey], values: dict[str, int], effort: Effort, quiet: bool, prior: float
 ) -> tuple[dict[str, int], bool]:
     """Search over some keys, the others as they are: the values of all, and whether no step helps any more."""
     moving = [replace(key.parameter, start=values[key.name]) for key in keys]
@@ -217,7 +221,11 @@ def _search(
         if not quiet:
             print(f"round {number}  {perf_counter() - begin:5.0f} s  loss {100 * loss:.3f} %  {name}", file=sys.stderr)
 
-    found = search(moving, lambda some: score.loss({**values, **some}), effort, watch)
+    def loss(some: Mapping[str, int]) -> float:
+        away = sum(math.log(some[key.name] / key.parameter.start) ** 2 for key in keys) if prior else 0.0
+        return score.loss({**values, **some}) + prior * away
+
+    found = search(moving, loss, effort, watch)
     return values | found.values, found.finished
 
 

@@ -1,0 +1,1 @@
+../../rowline/calibration_micro.py

@@ -1,0 +1,1 @@
+../../rowline/calibration_points.py

@@ -1,0 +1,1 @@
+../../rowline/preset_extend.py
