@@ -13,6 +13,9 @@ __all__ = ["__version__", "dram", "run"]
 def run(**request: Any) -> Any:
     """Run one experiment; arguments are the fields of :class:`rowline.experiment.RunConfig`.
 
+    Returns:
+        A :class:`rowline.sim.results.RunResult`, or on a GPU a :class:`rowline.sim.gpu.results.GpuRunResult`.
+
     Raises:
         rowline.arch.yamltree.ConfigError: an argument, preset or override is wrong.
         rowline.sim.mapping.placement.MappingError: the model does not fit.
