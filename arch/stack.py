@@ -81,6 +81,7 @@ class AttentionGeneration(StrEnum):
 
     FA2 = "fa2"
     FA3 = "fa3"
+    FA3_AMPERE = "fa3-ampere"  # cut as FlashAttention 3 cuts, with kernels much like those of FlashAttention 2
 
 
 class AttentionTile(Spec):
@@ -134,6 +135,7 @@ class AttentionPolicy(Spec):
     full: AttentionTiles = Field(description="not causal")
     decode: AttentionTiles = Field(description="not causal, or one query token; all rows of a head or of packed heads fit in")
     causal_few: AttentionTiles | None = Field(default=None, description="causal, all rows fit in; None: as causal")
+    cut: AttentionTiles | None = Field(default=None, description="where keys may be cut into parts; None: as where they are not")
     split_kv: SplitKv
     max_splits: Count
     separate_kv_write: Flag = Field(description="the new keys and values are written by a kernel of their own")
@@ -148,6 +150,9 @@ class AttentionPolicy(Spec):
     kv_write: Duration = Field(description="what a CTA of a helper kernel takes beside its traffic")
     follow: Duration = Field(description="launch of a kernel that follows another of the same call")
     kv_write_reads: Count = Field(description="reads, one after another, of a CTA that writes a token into the cache")
+    kv_write_warp: Count | None = Field(
+        default=None, description="bytes of a token's key that a warp writes, if they divide it, in CTAs of 4; None: a CTA a token"
+    )
 
 
 class RowwiseForm(StrEnum):
@@ -196,8 +201,7 @@ class FixedCosts(Spec):
     """Times that each kernel or pass costs beside its work; None: nothing known."""
 
     launch: Duration | None = Field(default=None, description="from the end of one kernel to the first work of the next")
-    split_k_pass: Duration | None = Field(default=None, description="adding up the parts of a split k")
-    attention_combine: Duration | None = Field(default=None, description="adding up the parts of split keys")
+    alone: Duration | None = Field(default=None, description="more, for the only kernel of a graph")
     eager_after: Duration | None = Field(
         default=None, description="of the eager times: host time from the launch of the kernel to the event that ends the timing"
     )
@@ -227,7 +231,7 @@ class StackSpec(Spec):
         found["gemm.split_k"] = self.gemm.split_k
         found |= {f"rowwise.kernels.{name}": kernel for name, kernel in self.rowwise.kernels.items()}
         if self.attention is not None:
-            for name in ("causal", "causal_few", "full", "decode"):
+            for name in ("causal", "causal_few", "full", "decode", "cut"):
                 if getattr(self.attention, name) is not None:
                     found[f"attention.{name}"] = getattr(self.attention, name)
         return found

@@ -131,10 +131,11 @@ def _hit(gpu: GpuSpec, clock: float) -> float:
 
 def costs_of(stack: StackSpec, clock_hz: float) -> Costs:
     """What a stack's kernels cost, on SMs of a clock."""
-    costs, launch = stack.gemm.costs, stack.fixed.launch
+    costs, launch, alone = stack.gemm.costs, stack.fixed.launch, stack.fixed.alone
     return Costs(
         launch_us=_us(launch, clock_hz) if launch is not None else CARRIED["launch_us"],
         cta_launch=_cycles(costs.cta_launch, clock_hz), step=_cycles(costs.step, clock_hz),
         epilogue=_cycles(costs.epilogue, clock_hz), epilogue_bytes=float(costs.epilogue_bytes.value),
         split_us=_us(costs.split_pass, clock_hz), step_least=_cycles(costs.step_least, clock_hz),
+        alone_us=_us(alone, clock_hz) if alone is not None else 0.0,
     )  # fmt: skip

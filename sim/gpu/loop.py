@@ -27,7 +27,7 @@ class Loop:
         copies: copies of the weights (the operands that differ from call to call) that the loop goes through.
         shared_inputs: the other inputs are the same in each call.
         cold: nothing is in the L2 (a flush before each call, or a program that streams far more than the L2 holds).
-        launch: what of a launch is in the time.
+        launch: what of a launch is in the time; alone: each call is a graph of its own.
         sustained: repeated until clocks and temperature are steady.
         warm_calls, timed_calls: calls before, and between, the events that time the loop.
         activity: energy of a multiply-add on these operands, over that on normally distributed ones.
@@ -39,6 +39,7 @@ class Loop:
     shared_inputs: bool = True
     cold: bool = False
     launch: Launch = Launch.GRAPH
+    alone: bool = False
     sustained: bool = False
     warm_calls: int = 0
     timed_calls: int = 1

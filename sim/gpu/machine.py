@@ -75,7 +75,8 @@ class Costs:
     """What each kernel of a library costs beside its work.
 
     Attributes:
-        launch_us: from the end of one kernel to the end of the next, if it had nothing to do.
+        launch_us: from the end of one kernel to the end of the next, if it had nothing to do; alone_us: more, for the only
+            kernel of a graph.
         cta_launch: cycles to start a CTA on a slot that another has left.
         step: cycles of each step of a K loop beside its arithmetic; step_least: what the arithmetic of a step takes at least.
         epilogue: cycles of a CTA from its last step to its first write; epilogue_bytes: bytes a cycle it then writes.
@@ -89,3 +90,4 @@ class Costs:
     epilogue_bytes: float
     split_us: float
     step_least: float = 0.0
+    alone_us: float = 0.0

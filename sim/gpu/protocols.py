@@ -18,7 +18,7 @@ PHASES = {"attn_prefill": "prefill", "attn_encoder": "encoder", "attn_decode": "
 _BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0}
 _PUBLIC: Mapping[str, Loop] = {
     "cudagraph-6weights": Loop(copies=6, warm_calls=18, timed_calls=36),
-    "cudagraph-same-buffers": Loop(warm_calls=3, timed_calls=6),
+    "cudagraph-same-buffers": Loop(alone=True, warm_calls=3, timed_calls=6),
     "eager-cudaevent-best5of20": Loop(launch=Launch.EAGER, sustained=True),
     "profiler-kernel-sum-1us-resolution": Loop(launch=Launch.KERNEL, warm_calls=2, timed_calls=20),
     "eager-hostclock-sync": Loop(launch=Launch.EAGER),

@@ -44,6 +44,8 @@ def time_kernel(kernel: Kernel, device: Device, loop: Loop, op: str, look: int =
     chip, costs = device.chip, device.costs
     gap = 0.0 if loop.launch is Launch.GRAPH else device.gap_us
     launches = run.launches * max(0.0, costs.launch_us - gap)
+    if loop.alone and isinstance(kernel, Gemm):  # attention's policy counts its calls itself
+        launches += costs.alone_us
     us = run.us + launches
     moved = run.result.dram_read_bytes + run.result.dram_write_bytes
     joules = dynamic_joules(chip, kernel.dtype, macs(kernel), moved, loop.activity)
