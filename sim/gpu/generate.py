@@ -51,6 +51,7 @@ class RawGpuRun:
         kernels, timings: the distinct kernels, and one time for each, at the highest clock.
         ids: for each pass, which of them each of its steps is.
         held: for each pass, how many times longer its kernels take because of the power cap.
+        spent: for each pass, the energy of its kernels, over that at the highest clock.
         start_ps, end_ps: of each kernel of all passes, in order.
         host_launches: launches of the host.
     """
@@ -60,6 +61,7 @@ class RawGpuRun:
     timings: Sequence[Timing]
     ids: Sequence[Sequence[int]]
     held: Sequence[float]
+    spent: Sequence[float]
     start_ps: Sequence[int]
     end_ps: Sequence[int]
     host_launches: int
@@ -78,7 +80,7 @@ class _Times:
         self.known: dict[tuple[Kernel, Loop], int] = {}
         self.kernels: list[Kernel] = []
         self.timings: list[Timing] = []
-        self.plans: dict[tuple[int, Loop], list[int]] = {}
+        self.plans: dict[tuple[int, Loop], tuple[list[int], list[list[int]]]] = {}
 
     def number(self, kernel: Kernel, loop: Loop, name: str) -> int:
         """The number of a kernel's timing."""
@@ -93,11 +95,20 @@ class _Times:
         loops = {Operands.WEIGHTS: weights, Operands.FRESH: Loop()}
         key = id(plan), weights
         if key not in self.plans:
-            self.plans[key] = [self.number(s.at(kv_length), loops[s.operands], s.name) for s in plan.steps]
-        return [
-            self.number(s.at(kv_length), loops[s.operands], s.name) if s.grows else known
-            for s, known in zip(plan.steps, self.plans[key], strict=True)
-        ]
+            places: dict[tuple[Kernel, str, Operands], list[int]] = {}  # steps that depend on it and are alike
+            for place, step in enumerate(plan.steps):
+                if step.grows:
+                    places.setdefault((step.kernel, step.grows, step.operands), []).append(place)
+            known = [self.number(s.at(kv_length), loops[s.operands], s.name) for s in plan.steps]
+            self.plans[key] = known, list(places.values())
+        known, grown = self.plans[key]
+        numbers = list(known)
+        for alike in grown:
+            step = plan.steps[alike[0]]
+            number = self.number(step.at(kv_length), loops[step.operands], step.name)
+            for place in alike:
+                numbers[place] = number
+        return numbers
 
 
 def host_us(device: Device, launch: Launch, name: str) -> float:
@@ -134,13 +145,16 @@ def simulate_program(program: Program, on_pass: Callable[[int, int], None] = lam
     first, later = Loop(program_bytes=math.inf), Loop(program_bytes=_round_bytes(program.decode, last))
     ids: list[list[int]] = []
     held: list[float] = []
+    spent: list[float] = []
     batches: list[Batch] = []
     elapsed = 0.0
     for index, (plan, kv_length) in enumerate(passes):
         numbers = times.of_pass(plan, kv_length, later if index else first)
         host = _host(program, plan)
-        held.append(_held(times, numbers, sum(host), elapsed, program.device))
-        kernels_ps = [round(times.timings[n].us * held[-1] * PS_PER_US) for n in numbers]
+        longer, less = _held(times, numbers, sum(host), elapsed, program.device)
+        held.append(longer)
+        spent.append(less)
+        kernels_ps = [round(times.timings[n].us * longer * PS_PER_US) for n in numbers]
         elapsed += max(sum(kernels_ps) / PS_PER_US, sum(host))
         host_ps = [round(us * PS_PER_US) for us in host]
         each = [[ps] for ps in kernels_ps] if program.launch is Launch.EAGER else [kernels_ps]
@@ -148,7 +162,7 @@ def simulate_program(program: Program, on_pass: Callable[[int, int], None] = lam
         ids.append(numbers)
         on_pass(index + 1, len(passes))
     starts, ends = run_stream(batches)
-    return RawGpuRun(program, times.kernels, times.timings, ids, held, starts, ends, len(batches))
+    return RawGpuRun(program, times.kernels, times.timings, ids, held, spent, starts, ends, len(batches))
 
 
 def _round_bytes(plan: KernelPlan, kv_length: int) -> float:
@@ -156,12 +170,16 @@ def _round_bytes(plan: KernelPlan, kv_length: int) -> float:
     return plan.weight_bytes + plan.kv_bytes_per_token * kv_length
 
 
-def _held(times: _Times, numbers: Sequence[int], host: float, elapsed: float, device: Device) -> float:
-    """How many times longer the kernels of a pass take because of the power cap; ``elapsed`` us have gone before it."""
+def _held(times: _Times, numbers: Sequence[int], host: float, elapsed: float, device: Device) -> tuple[float, float]:
+    """Times that the kernels of a pass take longer because of the cap, and their energy; ``elapsed`` us have gone before it."""
+    chip = device.chip
     kernels_us = sum(times.timings[n].us for n in numbers)
     joules = sum(times.timings[n].joules for n in numbers)
     us = max(kernels_us, host)
-    memory = sum(dram_us(device.chip, times.timings[n].run.result) for n in numbers)
-    slow = sustained_us(us, memory, joules, device.chip)
-    after = min(1.0, max(0.0, (elapsed + us - device.chip.governor_us) / us))
-    return 1.0 + (slow - us) * after / kernels_us
+    memory = sum(dram_us(chip, times.timings[n].run.result) for n in numbers)
+    slow = sustained_us(us, memory, joules, chip)
+    if slow <= us:
+        return 1.0, 1.0
+    after = min(1.0, max(0.0, (elapsed + us - chip.governor_us) / us))
+    spent = min(1.0, (chip.power_cap_w - chip.static_w) * slow * 1e-6 / joules)  # with the clock falls the voltage
+    return 1.0 + (slow - us) * after / kernels_us, 1.0 + (spent - 1.0) * after

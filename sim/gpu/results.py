@@ -95,7 +95,11 @@ class GpuRunResult:
     @cached_property
     def _energy_fj(self) -> Ints:
         """Dynamic energy of each kernel that ran."""
-        return self._each(lambda t: t.joules * FJ_PER_J)
+        return self._at_clock(self._each(lambda t: t.joules * FJ_PER_J))
+
+    def _at_clock(self, energy_fj: Ints) -> Ints:
+        """Energies at the highest clock of the kernels that ran, at that which the power cap left them."""
+        return np.rint(energy_fj * np.array(self.raw.spent)[self._passes]).astype(np.int64)
 
     @cached_property
     def _bytes(self) -> dict[str, Ints]:
@@ -130,7 +134,7 @@ class GpuRunResult:
         arithmetic = np.array(
             [round(dynamic_joules(chip, dtype, macs(k), 0.0, 1.0) * FJ_PER_J) for k in self.raw.kernels], np.int64
         )
-        products = int(arithmetic[self._ids].sum())
+        products = int(self._at_clock(arithmetic[self._ids]).sum())
         memory = int(self._energy_fj.sum()) - products
         return {"static": self._static_fj(self.end_ps), "arithmetic": products, "memory": memory}
 

@@ -5,9 +5,9 @@ results, so it runs ahead of the GPU where it launches faster than that computes
 integer picoseconds.
 """
 
+from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import simpy
 
@@ -20,6 +20,31 @@ class Batch:
     kernels_ps: Sequence[int]
 
 
+class _Queue:
+    """Launches that the GPU has not begun with; it alone waits for one to come."""
+
+    def __init__(self, env: simpy.Environment):
+        self.env = env
+        self.waiting: deque[Sequence[int]] = deque()
+        self.closed = False
+        self.event: simpy.Event | None = None
+
+    def put(self, kernels_ps: Sequence[int] | None) -> None:
+        """Add a launch, or say that no more will come."""
+        if kernels_ps is None:
+            self.closed = True
+        else:
+            self.waiting.append(kernels_ps)
+        if self.event is not None:
+            event, self.event = self.event, None
+            event.succeed()
+
+    def came(self) -> simpy.Event:
+        """Event of the next launch, or of the end."""
+        self.event = self.env.event()
+        return self.event
+
+
 def run_stream(batches: Iterable[Batch]) -> tuple[list[int], list[int]]:
     """Run all batches; time 0 is when the host begins with the first.
 
@@ -27,7 +52,7 @@ def run_stream(batches: Iterable[Batch]) -> tuple[list[int], list[int]]:
         Start and end of each kernel in ps.
     """
     env = simpy.Environment()
-    queue = simpy.Store(env)
+    queue = _Queue(env)
     starts: list[int] = []
     ends: list[int] = []
 
@@ -37,9 +62,12 @@ def run_stream(batches: Iterable[Batch]) -> tuple[list[int], list[int]]:
             queue.put(batch.kernels_ps)
         queue.put(None)
 
-    def gpu() -> Generator[simpy.Event, Any, None]:
-        while (kernels := (yield queue.get())) is not None:
-            for duration in kernels:
+    def gpu() -> Generator[simpy.Event, None, None]:
+        while queue.waiting or not queue.closed:
+            if not queue.waiting:
+                yield queue.came()
+                continue
+            for duration in queue.waiting.popleft():
                 starts.append(int(env.now))
                 yield env.timeout(duration)
                 ends.append(int(env.now))

@@ -265,14 +265,15 @@ def power_w(raw: RawGpuRun, index: int) -> float:
     before = sum(len(ids) for ids in raw.ids[:index])
     last = before + len(raw.ids[index]) - 1
     seconds = (raw.end_ps[last] - raw.end_ps[before - 1]) * 1e-12
-    return sum(raw.timings[i].joules for i in raw.ids[index]) / seconds + raw.program.device.chip.static_w
+    return sum(raw.timings[i].joules for i in raw.ids[index]) * raw.spent[index] / seconds + raw.program.device.chip.static_w
 
 
 def test_the_cap_holds_after_its_window() -> None:
     free, held = (simulated(tokens=64, sets=sets) for sets in ((), ("power.cap=190 W", "power.window=10 ms")))
-    assert free.raw.held == [1.0] * 64
+    assert free.raw.held == free.raw.spent == [1.0] * 64
     factors, cap = held.raw.held, 190.0
     assert factors[0] == 1.0 and factors[-1] > 1.0
+    assert held.raw.spent[0] == 1.0 > held.raw.spent[-1]  # a lower clock, and voltage
     assert power_w(free.raw, 63) > cap and power_w(held.raw, 63) == pytest.approx(cap, rel=1e-3)
     first = next(i for i, factor in enumerate(factors) if factor > 1)
     done = held.raw.end_ps[sum(len(ids) for ids in held.raw.ids[: first + 1]) - 1]
