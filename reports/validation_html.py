@@ -1,36 +1,27 @@
 """The comparison as one HTML page: two plots and two tables, no network, nothing in it that a log's names could run."""
 
-import base64
-import hashlib
 import html
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader
-from plotly.offline import get_plotlyjs
 
+from . import page
+from .page import rounded as _short
 from .validation import Comparison
 
 MAX_POINTS = 2500  # the page stays under 6 MB, 4.8 of which are the plotting library
 BAND = 0.1
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#e377c2", "#7f7f7f", "#bcbd22")
-_FOLDER = Path(__file__).resolve().parent / "html"
 
 
 def render(comparison: Comparison, files: list[str], split: str) -> str:
     """The page as text. ``files``: the logs compared with, ``split``: which families, both as a reader should see them."""
     points = sampled(comparison.points)
-    library, figures = get_plotlyjs(), _figures_script(points)
-    environment = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["figure"] = _figure
     groups = comparison.answer["groups"]
-    return environment.get_template("validation.html.j2").render(
-        answer=comparison.answer, files=files, split=split, shown=len(points),
-        fitted_on=sorted({g["fitted_on"] for g in groups if g["fitted_on"]}),
-        policy=_policy(library, figures), library=library, figures=figures,
+    return page.render(
+        "validation.html.j2", _plots(points), tables=False, answer=comparison.answer, files=files, split=split,
+        shown=len(points), fitted_on=sorted({g["fitted_on"] for g in groups if g["fitted_on"]}),
     )  # fmt: skip
 
 
@@ -44,31 +35,18 @@ def sampled(points: pd.DataFrame, most: int = MAX_POINTS) -> pd.DataFrame:
     return points.iloc[np.sort(np.concatenate([order[:10], drawn]))]
 
 
-def _policy(*scripts: str) -> str:
-    """Content security policy: these scripts and no other, no request to anywhere."""
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _figures_script(points: pd.DataFrame) -> str:
-    """The script that draws the plots; its data is JSON in which no tag can end or begin."""
+def _plots(points: pd.DataFrame) -> list[dict[str, Any]]:
+    """The two plots."""
     axis = {"type": "log", "title": {"text": "measured, us"}}
     band = {"type": "log", "title": {"text": "predicted, us"}}
     size = {"type": "log", "title": {"text": "least time by the datasheet (compute or memory), us"}}
     error = {"title": {"text": "predicted / measured - 1, %"}, "zeroline": True}
-    plots = [
+    return [
         {"id": "correlation", "data": [*_band(points), *_traces(points, "latency_us", "predicted_us")],
          "layout": {"xaxis": axis, "yaxis": band, "margin": {"t": 20}}},
         {"id": "error", "data": _traces(points, "roofline_us", "error"),
          "layout": {"xaxis": size, "yaxis": error, "margin": {"t": 20}}},
     ]  # fmt: skip
-    text = json.dumps(plots, allow_nan=False, separators=(",", ":"))
-    safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return f"for (const p of {safe}) Plotly.newPlot(p.id, p.data, p.layout, {{responsive: true, displaylogo: false}});"
 
 
 def _traces(points: pd.DataFrame, x: str, y: str) -> list[dict[str, Any]]:
@@ -98,11 +76,6 @@ def _band(points: pd.DataFrame) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _short(values: Any) -> list[float]:
-    """Four digits of each value: more cannot be seen."""
-    return [float(f"{value:.4g}") for value in values]
-
-
 def _label(row: dict[str, Any]) -> str:
     """What a marker says; plotly reads some tags in it, so that all are escaped."""
     shape = " ".join(
@@ -111,7 +84,3 @@ def _label(row: dict[str, Any]) -> str:
     text = f"{row['gpu']} {row['framework']} {row['op']} {row['dtype']} {shape}"
     told = f"measured {row['latency_us']:.4g} us, predicted {row['predicted_us']:.4g} us; {row['bound']}; {row['choice']}"
     return f"{html.escape(text[:160])}<br>{html.escape(told[:160])}"
-
-
-def _figure(value: float | None, digits: int = 1) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
