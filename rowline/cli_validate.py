@@ -25,6 +25,12 @@ def validate(
     split: Annotated[
         Literal["all", "seen", "unseen"], typer.Option("--split", help="Shape families that the model was built on, or not.")
     ] = "all",
+    gpu_spec: Annotated[
+        str | None, typer.Option("--gpu-spec", metavar="SPEC", help="Simulate this GPU, a preset or YAML, in place of the rows'.")
+    ] = None,
+    stack_spec: Annotated[
+        str | None, typer.Option("--stack-spec", metavar="SPEC", help="Simulate this stack in place of the rows'.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes.", show_default="one a core")] = None,
     page: Annotated[Path | None, typer.Option("--html", help="Write plots and tables as one page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
@@ -38,7 +44,8 @@ def validate(
     from rowline import gpu_validation, terminal, terminal_validate
 
     files = (*(against or ()), *(logs or ()))
-    job = gpu_validation.ValidationJob(files, gpu, op, framework, split, sample, seed, jobs or os.cpu_count() or 1)
+    processes = jobs or os.cpu_count() or 1
+    job = gpu_validation.ValidationJob(files, gpu, op, framework, split, sample, seed, processes, gpu_spec, stack_spec)
     if page is not None and not page.resolve().parent.is_dir():
         raise FileNotFoundError(2, "no such folder", str(page.parent))
     with terminal.progress(quiet or as_json, "kernels") as on_progress:
@@ -47,6 +54,7 @@ def validate(
         _write_page(page, comparison, read, split)
     answer: dict[str, Any] = comparison.answer | {
         "files": read, "gpu": gpu, "op": op, "framework": framework, "split": split, "sample": sample, "seed": seed,
+        "gpu_spec": gpu_spec, "stack_spec": stack_spec,
         "wall_s": perf_counter() - begin,
     }  # fmt: skip
     if as_json:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +30,10 @@ OWN_LOGS = Path(__file__).resolve().parent.parent / "reports" / "kernellogs"
 
 @dataclass(frozen=True)
 class ValidationJob:
-    """What to compare; see ``docs/cli.md``. No ``against``: the project's own kernel logs."""
+    """What to compare; see ``docs/cli.md``. No ``against``: the project's own kernel logs.
+
+    ``gpu_spec``, ``stack_spec``: presets or YAML files to simulate in place of what the rows name.
+    """
 
     against: tuple[str, ...] = ()
     gpu: str | None = None
@@ -39,6 +43,8 @@ class ValidationJob:
     sample: int | None = None
     seed: int = 0
     jobs: int = 1
+    gpu_spec: str | None = None
+    stack_spec: str | None = None
 
 
 def validate(
@@ -72,15 +78,24 @@ def validate(
     chosen = validation_rows.select(columns, _choice(job, specs, frameworks, ops), sheets)
     if not len(chosen.rows) and not chosen.skipped:
         raise ConfigError(["no row of the logs is of the GPU, op, framework and split asked for"])
-    predicted = predict_rows(chosen.columns(), predict or simulator(), job.jobs, on_progress)
+    predicted = predict_rows(chosen.columns(), predict or simulator(job.gpu_spec, job.stack_spec), job.jobs, on_progress)
     return validation.compare(chosen, predicted), files
 
 
-def simulator() -> Predictor:
-    """The predictor that ``rowline validate`` uses."""
+def simulator(gpu: str | None = None, stack: str | None = None) -> Predictor:
+    """The predictor that ``rowline validate`` uses, with specifications of one's own where named.
+
+    Raises:
+        ConfigError: a specification is wrong.
+    """
+    from rowline.arch.loader import load_gpu, load_stack
     from rowline.sim.gpu.predict import predict_columns
 
-    return predict_columns
+    if gpu is not None:
+        load_gpu(gpu)
+    if stack is not None:
+        load_stack(stack)
+    return partial(predict_columns, gpu=gpu, stack=stack)
 
 
 def log_files(against: Iterable[str]) -> list[str]:
