@@ -1,0 +1,1 @@
+"""Sweeps: many runs over a space of design points, kept in a study."""

@@ -1,0 +1,292 @@
+"""The store of a study: each trial once, under its content hash, checked on every reading.
+
+A trial that :meth:`Store.put` has returned for is never lost. One that was claimed by a process that died is handed out
+again at once. Two processes on one study share the work: what one holds, the other is not given.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rowline.sweep.store_rows import (
+    COLUMNS,
+    Record,
+    Seal,
+    State,
+    StoreBusyError,
+    StoreError,
+    StoreWriteError,
+    check_scan,
+    checksum,
+    decode,
+    encode,
+    fold,
+    text,
+)
+from rowline.sweep.store_sqlite import Query, SqliteBackend
+
+__all__ = ["Claim", "Record", "State", "Store", "StoreBusyError", "StoreError", "StoreWriteError", "is_url", "verify_study"]
+
+MIN_FREE_BYTES = 16 * 1024**2
+_CHUNK = 400
+_ALL = ", ".join(COLUMNS)
+_UPSERT = (
+    f"INSERT INTO trials ({_ALL}) VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{c} = excluded.{c}" for c in COLUMNS[1:])
+)
+_SEAL = "SELECT version, revision, trials, folded FROM seal"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Answer to :meth:`Store.claim`, each in the order asked: to run here, already answered, running in another process."""
+
+    mine: list[str]
+    done: list[str]
+    elsewhere: list[str]
+
+
+def is_url(target: str | Path) -> bool:
+    """Whether a study lies in a PostgreSQL server, not in a folder."""
+    return isinstance(target, str) and target.startswith(("postgresql://", "postgres://"))
+
+
+class Store:
+    """A study, opened. Use :meth:`open`; for one thread."""
+
+    def __init__(self, backend: Any):
+        self._backend = backend
+        self.name: str = backend.name
+
+    @classmethod
+    def open(cls, target: str | Path, create: bool = True, *, min_free_bytes: int = MIN_FREE_BYTES) -> "Store":
+        """Open the study in a folder, or at ``postgresql://user@host/database#study``.
+
+        Args:
+            create: begin a new study where there is none.
+            min_free_bytes: of disk space, below which nothing new is claimed.
+
+        Raises:
+            StoreError: there is none, it is damaged, or trials that were acknowledged are missing.
+        """
+        store = cls(_connect(target, create, min_free_bytes))
+        try:
+            store._check()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _check(self) -> list[tuple[int, str]]:
+        # what is acknowledged is read first: another process may add to both meanwhile
+        acked = self._backend.acknowledged()
+        with self._backend.snapshot() as query:
+            seal, keys = self._scan(query)
+        if seal.revision < acked:
+            raise StoreError(
+                f"{self.name}: damaged: it holds {seal.revision} writes of {acked} acknowledged; its -wal file is missing or damaged"
+            )
+        return keys
+
+    def _scan(self, query: Query) -> tuple[Seal, list[tuple[int, str]]]:
+        seal = Seal.of(query(_SEAL), self.name)
+        return seal, check_scan(query(f"SELECT id, number, checksum FROM trials ORDER BY {self._backend.by_id}"), seal, self.name)
+
+    def claim(self, ids: Sequence[str], *, retry_failed: bool = False) -> Claim:
+        """Take trials for this process, until :meth:`put`, :meth:`release`, :meth:`close` or its death.
+
+        With ``retry_failed`` failed ones count as not done.
+
+        Raises:
+            StoreWriteError: the disk is nearly full, or cannot be written.
+        """
+        self._backend.check_room()
+        self._backend.hold()
+        claim, owner, lives = Claim([], [], []), self._backend.owner, {"": False}
+        with self._backend.writing() as query:
+            for some in _chunks(dict.fromkeys(ids)):
+                marks = ", ".join("?" * len(some))
+                states = dict(query(f"SELECT id, state FROM trials WHERE id IN ({marks})", some))
+                held = {row[0]: row[1:] for row in query(f"SELECT id, owner, attempts FROM claims WHERE id IN ({marks})", some)}
+                for one in some:
+                    holder, attempts = held.get(one, ("", 0))
+                    if one in states and not (retry_failed and states[one] == "failed"):
+                        claim.done.append(one)
+                        continue
+                    if holder not in lives:
+                        lives[holder] = self._backend.alive(holder)
+                    if holder != owner and lives[holder]:
+                        claim.elsewhere.append(one)
+                        continue
+                    claim.mine.append(one)
+                    if holder != owner:
+                        query(
+                            "INSERT INTO claims VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET owner = excluded.owner,"
+                            " attempts = excluded.attempts", (one, owner, attempts + 1),
+                        )  # fmt: skip
+        return claim
+
+    def release(self, ids: Iterable[str] | None = None) -> None:
+        """Give claims of this process back, all without ``ids``."""
+        with self._backend.writing() as query:
+            if ids is None:
+                query("DELETE FROM claims WHERE owner = ?", (self._backend.owner,))
+            for one in ids or ():
+                query("DELETE FROM claims WHERE owner = ? AND id = ?", (self._backend.owner, one))
+
+    def put(self, record: Record) -> bool:
+        """Keep a trial; when this returns it is on the disk. Whether it was new: a kept one is never changed, unless it had
+        failed.
+
+        Raises:
+            StoreError: the trial is kept with other objectives: the same configuration gave two results.
+            StoreWriteError: it could not be written, and is not kept.
+            ValueError: it holds what JSON cannot.
+        """
+        with self._backend.writing() as query:
+            kept = query("SELECT state, checksum, objectives FROM trials WHERE id = ?", (record.id,))
+            claimed = query("SELECT attempts FROM claims WHERE id = ?", (record.id,))
+            row = encode(record, record.attempts + max(claimed[0][0] - 1 if claimed else 0, 0))
+            seal = Seal.of(query(_SEAL), self.name)
+            query("DELETE FROM claims WHERE id = ?", (record.id,))
+            new = not kept or (kept[0][0] == "failed" and record.state != "failed")
+            if new:
+                query(_UPSERT, row)
+                folded = fold(seal.folded, row[3], *[k[1] for k in kept])
+                query(
+                    "UPDATE seal SET revision = ?, trials = ?, folded = ?",
+                    (seal.revision + 1, seal.trials + (not kept), folded),
+                )
+            elif kept[0][0] == record.state == "complete" and kept[0][2] != row[8]:
+                raise StoreError(f"{self.name}: trial {record.number} ({record.id}) is kept with other objectives: two results")
+        if new:
+            self._backend.acknowledge(seal.revision + 1)
+        return new
+
+    def get(self, trial_id: str) -> Record | None:
+        """The trial of an id, or None.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        with self._backend.reading() as query:
+            rows = query(f"SELECT {_ALL} FROM trials WHERE id = ?", (trial_id,))
+        return self._decoded(rows[0]) if rows else None
+
+    def _decoded(self, row: Sequence[Any]) -> Record:
+        record = decode(row)
+        if record is None:
+            raise StoreError(f"{self.name}: damaged: trial {row[1]} ({row[0]}) is not what was written")
+        return record
+
+    def records(self) -> Iterator[Record]:
+        """All trials as of now, by number, one by one.
+
+        Raises:
+            StoreError: one is damaged or missing.
+        """
+        with self._backend.snapshot() as query:
+            _, keys = self._scan(query)
+            for some in _chunks([key for _, key in keys]):
+                marks = ", ".join("?" * len(some))
+                found = {row[0]: row for row in query(f"SELECT {_ALL} FROM trials WHERE id IN ({marks})", some)}
+                for one in some:
+                    if one not in found:
+                        raise StoreError(f"{self.name}: damaged: trial {one} cannot be found")
+                    yield self._decoded(found[one])
+
+    def counts(self) -> dict[State, int]:
+        """How many trials there are in each state."""
+        with self._backend.reading() as query:
+            found = Counter(dict(query("SELECT state, COUNT(*) FROM trials GROUP BY state")))
+        return {"complete": found["complete"], "failed": found["failed"], "infeasible": found["infeasible"]}
+
+    def set_note(self, key: str, body: Any) -> None:
+        """Keep plain data about the study (its space, its seed, ...) under a key; an older one is replaced."""
+        written = text(body)
+        with self._backend.writing() as query:
+            query(
+                "INSERT INTO notes VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body,"
+                " checksum = excluded.checksum", (key, written, checksum(key, written)),
+            )  # fmt: skip
+
+    def note(self, key: str) -> Any:
+        """What :meth:`set_note` kept, or None.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        import json
+
+        with self._backend.reading() as query:
+            rows = query("SELECT id, body, checksum FROM notes WHERE id = ?", (key,))
+        if not rows:
+            return None
+        try:
+            sound = checksum(*rows[0][:2]) == rows[0][2]
+        except TypeError:
+            sound = False
+        if not sound:
+            raise StoreError(f"{self.name}: damaged: note {key} is not what was written")
+        return json.loads(rows[0][1])
+
+    def verify(self) -> list[str]:
+        """Read everything and say what is wrong, one line each; empty when nothing is."""
+        problems = [f"{self.name}: {line}" for line in self._backend.integrity()]
+        try:
+            keys = self._check()
+            with self._backend.reading() as query:
+                notes = [row[0] for row in query("SELECT id FROM notes")]
+        except StoreError as error:
+            return [*problems, str(error)]
+        for check, one in [(self.get, key) for _, key in keys] + [(self.note, key) for key in notes]:
+            try:
+                if check(one) is None:
+                    problems.append(f"{self.name}: {one} cannot be found")
+            except StoreError as error:
+                problems.append(str(error))
+        return problems
+
+    def close(self) -> None:
+        """Give back what is claimed and let go of the store."""
+        with suppress(StoreError):
+            self.release()
+        self._backend.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def verify_study(target: str | Path) -> list[str]:
+    """:meth:`Store.verify` of a study that may be too damaged to open; one line each."""
+    try:
+        backend = _connect(target, False, 0)
+    except StoreError as error:
+        return [str(error)]
+    store = Store(backend)
+    try:
+        return store.verify()
+    except StoreError as error:
+        return [str(error)]
+    finally:
+        store.close()
+
+
+def _connect(target: str | Path, create: bool, min_free_bytes: int) -> Any:
+    if not is_url(target):
+        return SqliteBackend(Path(target), create, min_free_bytes)
+    from rowline.sweep.store_postgres import PostgresBackend
+
+    return PostgresBackend(str(target), create)
+
+
+def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+    listed = list(ids)
+    for begin in range(0, len(listed), _CHUNK):
+        yield listed[begin : begin + _CHUNK]
