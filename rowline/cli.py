@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from rowline import cli_calibrate, cli_measure, cli_memory, cli_validate
+from rowline import cli_calibrate, cli_measure, cli_memory, cli_report, cli_validate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +25,7 @@ app.command()(cli_memory.check)
 app.command()(cli_measure.measure)
 app.command()(cli_validate.validate)
 app.command()(cli_calibrate.calibrate)
+app.command()(cli_report.report)
 
 Arch = Annotated[str | None, typer.Option("--arch", help="Preset of a system or a GPU, or YAML file.", show_default="pim-gpt")]
 Workload = Annotated[str | None, typer.Option("--workload", help="Model or YAML file.", show_default="gpt2-small")]

@@ -109,6 +109,24 @@ def read_table(path: str | os.PathLike[str], spec: TableSpec) -> tuple[list[dict
     Raises FileNotFoundError if there is no such file; ValueError, naming the file, if it is damaged, is another kind
     of table, has another schema version or other columns.
     """
+    table, metadata = _read(path, spec)
+    try:
+        return table.to_pylist(), metadata
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: damaged values ({error})") from error
+
+
+def read_columns(path: str | os.PathLike[str], spec: TableSpec) -> dict[str, Any]:
+    """Read a table of kind `spec` as name -> numpy array, each in one piece; raises as :func:`read_table`."""
+    table, _ = _read(path, spec)
+    try:
+        table.validate(full=True)
+        return {name: table[name].to_numpy() for name in table.column_names}
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: damaged values ({error})") from error
+
+
+def _read(path: str | os.PathLike[str], spec: TableSpec) -> tuple[Any, dict[str, str]]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
@@ -117,10 +135,7 @@ def read_table(path: str | os.PathLike[str], spec: TableSpec) -> tuple[list[dict
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a readable Parquet file, or damaged ({error})") from error
     _check_kind(path, spec, table.schema, metadata)
-    try:
-        return table.to_pylist(), metadata
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: damaged values ({error})") from error
+    return table, metadata
 
 
 def _check_kind(path: str | os.PathLike[str], spec: TableSpec, schema: Any, metadata: Mapping[str, str]) -> None:

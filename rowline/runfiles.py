@@ -1,0 +1,218 @@
+"""A run folder read back, and held against what a run folder must hold: it may have been edited, cut off or damaged."""
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
+
+from rowline.arch.gpu import GpuSpec
+from rowline.arch.loader import build
+from rowline.arch.system import System
+from rowline.arch.yamltree import ConfigError, Node, printable, read_yaml
+from rowline.experiment import RunConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_STATS_BYTES = 16_000_000
+STATS, CONFIG, OPS = "stats.json", "config.yaml", "ops.parquet"
+
+
+class _Loose(BaseModel):
+    """Keys that readers rely on; there may be others."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False, strict=True)
+
+
+class _Phase(_Loose):
+    latency_s: NonNegativeFloat
+    tokens: NonNegativeInt
+    tokens_per_s: NonNegativeFloat
+    energy_j: NonNegativeFloat
+
+
+class _Phases(_Loose):
+    prefill: _Phase
+    decode: _Phase
+
+
+class _Kernel(_Loose):
+    op: str
+    op_class: str
+    phase: str
+    shape: dict[str, int | float | str | bool | list[int] | None]
+    dtype: str
+    calls: NonNegativeInt
+    us: NonNegativeFloat
+    share: NonNegativeFloat
+    choice: str
+    bound: str
+
+
+class _Stats(_Loose):
+    arch: str
+    workload: str
+    prompt_tokens: PositiveInt
+    generated_tokens: PositiveInt
+    latency_s: NonNegativeFloat
+    prefill_latency_s: NonNegativeFloat
+    decode_latency_s: NonNegativeFloat
+    tpot_s: NonNegativeFloat | None
+    energy_j: NonNegativeFloat
+    energy_breakdown_j: dict[str, float]
+    energy_by_op_class_j: dict[str, float]
+    latency_breakdown_s: dict[str, float]
+    latency_by_term_s: dict[str, float]
+    macs: NonNegativeInt
+    effective_bandwidth_bytes_per_s: NonNegativeFloat
+    peak_bandwidth_bytes_per_s: NonNegativeFloat
+    phases: _Phases
+    assumed: list[str]
+    fitted: list[str]
+    notes: list[str]
+    commands: dict[str, NonNegativeInt] | None = None
+    kernels: list[_Kernel] | None = None
+    provenance: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """A run folder.
+
+    Attributes:
+        stats: the object of ``stats.json``.
+        config: ``config.yaml`` as plain data.
+        run: what was asked for.
+        machine: what it ran on.
+        tree: ``config.yaml`` with its places.
+    """
+
+    folder: Path
+    stats: dict[str, Any]
+    config: dict[str, Any]
+    run: RunConfig
+    machine: System | GpuSpec
+    tree: Node
+
+
+def is_run(path: Path) -> bool:
+    """Whether ``path`` looks like a run folder."""
+    return (path / STATS).is_file()
+
+
+def load_run(folder: Path) -> RunFiles:
+    """Read ``stats.json`` and ``config.yaml``.
+
+    Raises:
+        ConfigError: a file is missing, damaged, or not what a run writes.
+    """
+    stats = read_stats(folder / STATS)
+    tree = read_yaml(folder / CONFIG)
+    parts = tree.value
+    name = printable(str(folder / CONFIG), 4096)
+    if not isinstance(parts, dict) or "run" not in parts or ("gpu" in parts) == ("system" in parts):
+        raise ConfigError([f"{name}: not the configuration of a run: needs run, and system or gpu"])
+    model: type[System] | type[GpuSpec] = GpuSpec if "gpu" in parts else System
+    machine = build(model, parts["gpu" if "gpu" in parts else "system"])
+    for key in ("kernels", "dtype") if "gpu" in parts else ("commands",):
+        if stats.get(key) is None:
+            raise ConfigError([f"{printable(str(folder / STATS), 4096)}  {key}: missing"])
+    plain = tree.plain()
+    assert isinstance(plain, dict)
+    return RunFiles(folder, stats, plain, build(RunConfig, parts["run"]), machine, tree)
+
+
+def read_stats(path: Path) -> dict[str, Any]:
+    """Read and check ``stats.json``.
+
+    Raises:
+        ConfigError: it is missing, damaged, or lacks what a run writes.
+    """
+    name = printable(str(path), 4096)
+    data = read_json(path)
+    try:
+        _Stats.model_validate(data)
+    except ValidationError as error:
+        lines = [f"{name}  {'.'.join(map(str, e['loc'])) or 'all'}: {printable(e['msg'], 200)}" for e in error.errors()]
+        raise ConfigError(lines[:5]) from None
+    return data
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        ConfigError: it cannot be read, or is none.
+    """
+    name = printable(str(path), 4096)
+    try:
+        if path.is_file() and path.stat().st_size > MAX_STATS_BYTES:
+            raise ConfigError([f"{name}: larger than {MAX_STATS_BYTES} bytes"])
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except OSError as error:
+        raise ConfigError([f"{name}: {error.strerror or error}"]) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError([f"{name}: not valid JSON: {printable(str(error), 200)}"]) from None
+    if not isinstance(data, dict):
+        raise ConfigError([f"{name}: not a JSON object"])
+    return data
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def read_ops(files: RunFiles) -> "Mapping[str, Any]":
+    """Columns of ``ops.parquet`` as numpy arrays.
+
+    Raises:
+        ConfigError: it is missing, damaged or empty, or its times make no sense.
+    """
+    from rowline.traces.gpulog import GPU_OPLOG_TABLE
+    from rowline.traces.oplog import OPLOG_TABLE
+    from rowline.traces.schema import read_columns
+
+    path = files.folder / OPS
+    try:
+        columns = read_columns(path, GPU_OPLOG_TABLE if isinstance(files.machine, GpuSpec) else OPLOG_TABLE)
+    except (FileNotFoundError, ValueError) as error:
+        raise ConfigError([printable(str(error), 4096)]) from None
+    start, end = columns["start_ps"], columns["end_ps"]
+    if not len(start) or start.min() < 0 or bool((end < start).any()):
+        raise ConfigError([f"{printable(str(path), 4096)}: no operations, or some that end before they begin"])
+    return columns
+
+
+def command_of(run: RunConfig) -> str:
+    """The command line that asks for the same run."""
+    words = ["rowline", "run", "--arch", run.arch, "--workload", run.workload, "--prompt", str(run.prompt_tokens)]
+    words += ["--tokens", str(run.generated_tokens)]
+    words += [] if run.mapping.lm_head_on_pim else ["--no-lm-head"]
+    words += ["--vectors-per-row", str(run.mapping.vectors_per_row)] if run.mapping.vectors_per_row > 1 else []
+    if run.gpu is not None:
+        words += ["--launch", run.gpu.launch]
+        words += ["--stack", run.gpu.stack] if run.gpu.stack else []
+        words += ["--dtype", run.gpu.dtype] if run.gpu.dtype else []
+    for key, value in run.overrides.items():
+        words += ["--set", f"{key}={value}"]
+    return shlex.join(words)
+
+
+def located(target: str, looks_right: Callable[[Path], bool], what: str) -> Path:
+    """``target`` as a path.
+
+    Raises:
+        ConfigError: there is nothing, or nothing of the kind.
+    """
+    path = Path(target)
+    try:
+        found, right = path.exists(), looks_right(path)
+    except (OSError, ValueError):
+        found, right = False, False
+    if not right:
+        raise ConfigError([f"{printable(target, 4096)}: {f'not {what}' if found else 'no such file or folder'}"])
+    return path
