@@ -46,6 +46,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "typer": ("rowline",),
     "rich": ("rowline",),
     "optuna": ("rowline",),
+    "psycopg": ("rowline.sweep.store_postgres",),
+    "distributed": ("rowline.sweep.dask_pool",),
     "plotly": ("reports",),
     "jinja2": ("reports",),
 }
@@ -205,7 +207,8 @@ def test_no_module_imports_itself_through_others() -> None:
 def test_package_list_is_complete() -> None:
     """A sub-package that is missing from the list would silently be left out of the wheel."""
     cfg = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    dirs = {cfg["package-dir"].get(p, p.removeprefix("rowline.").replace(".", "/")) for p in cfg["packages"]}
+    dirs = {(p.removeprefix("rowline.") if inside(_ours(p), FOLDERS) else p).replace(".", "/") for p in cfg["packages"]}
+    assert all(cfg["package-dir"][f"rowline.{folder}"] == folder for folder in FOLDERS)
     found = {str(f.parent.relative_to(ROOT)) for top in TOP for f in (ROOT / top).rglob("__init__.py")}
     assert found == dirs
     with_code = {str(f.parent.relative_to(ROOT)) for f in SOURCES.values()}

@@ -86,9 +86,8 @@ class Store:
         with self._backend.snapshot() as query:
             seal, keys = self._scan(query)
         if seal.revision < acked:
-            raise StoreError(
-                f"{self.name}: damaged: it holds {seal.revision} writes of {acked} acknowledged; its -wal file is missing or damaged"
-            )
+            missing = f"it holds {seal.revision} writes of {acked} acknowledged"
+            raise StoreError(f"{self.name}: damaged: {missing}; its -wal file is missing or damaged")
         return keys
 
     def _scan(self, query: Query) -> tuple[Seal, list[tuple[int, str]]]:
