@@ -169,7 +169,8 @@ class RowwiseKernel(Spec):
     kind: SourceKind
     ref: str
     form: RowwiseForm
-    threads: int = Field(gt=0, le=1024, description="threads of a CTA; of form row at most, as many as the row needs")
+    threads: int = Field(gt=0, le=1024, description="threads of a CTA, at most")
+    narrow: bool = Field(default=True, description="form row: no more threads than the row needs")
     vector: int = Field(default=1, gt=0, le=16, description="elements that a thread loads at once")
     unroll: int = Field(default=1, gt=0, le=16, description="such loads of an operand that a thread has in flight")
     passes: int = Field(default=1, gt=0, le=4, description="times that a row is read")
@@ -184,8 +185,7 @@ class RowwisePolicy(Spec):
     sync: Count = Field(description="SM clocks that a CTA waits at the end of a pass until its warps have added up a row")
     scalar: PerMille = Field(description="share of the instructions that work on the fp32 lanes")
     l1_share: PerMille = Field(description="share of the shared memory that, as L1, keeps rows until they are read again")
-    ramp: Duration | None = Field(default=None, description="kernel time up to which a GPU that waits for the host stays slow")
-    idle_clock: PerMille | None = Field(default=None, description="share of its clock that such a GPU has for short kernels")
+    ramp: Duration | None = Field(default=None, description="eager kernels: time up to which the clock stays near its base")
     kernels: dict[str, RowwiseKernel]
 
     def kernel(self, op: str) -> RowwiseKernel:

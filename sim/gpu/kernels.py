@@ -43,13 +43,15 @@ class Rowwise(NamedTuple):
 
     softmax, layernorm, rmsnorm, gelu: one input, one output. add: two inputs. silu_mul: input rows of 2 x elements (gate and up).
     rope: ``rows`` tokens, ``elements`` of all their query and key heads, in place. embedding: ``rows`` gathered of a table.
-    kv_write: ``rows`` tokens, ``elements`` of key and value each.
+    kv_write: ``rows`` tokens, ``elements`` of key and value each. ``calls``: kernels that the operation takes, one after another:
+    the sum of three tensors is two.
     """
 
     op: str
     dtype: str
     rows: int
     elements: int
+    calls: int = 1
 
 
 Kernel = Gemm | Attention | Rowwise

@@ -13,7 +13,7 @@ class Chip:
     """A GPU at one clock. Cycles are those of the SM clock.
 
     Attributes:
-        clock_hz: SM clock.
+        clock_hz: SM clock; base_share: the board's base clock as a share of it.
         tensor_macs, simt_macs: dense multiply-adds a cycle of one SM, by type.
         tensor_efficiency, simt_efficiency: share of that rate that a long loop reaches.
         sfu_per_cycle: exponentials and the like a cycle of one SM.
@@ -58,6 +58,7 @@ class Chip:
     governor_us: float = 0.0
     lane_pj: Mapping[str, float] = field(default_factory=lambda: {})
     l2_byte_pj: float = 0.0
+    base_share: float = 1.0
 
     def macs(self, dtype: str) -> float:
         """Multiply-adds a cycle of one SM that a long loop reaches: tensor cores, or lanes where they lack the type.

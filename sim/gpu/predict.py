@@ -15,8 +15,8 @@ from .run import Timing, time_kernel
 
 Columns = dict[str, Any]
 _DESCRIBES = ("op", "dtype", "m", "n", "k", "batch", "heads", "kv_heads", "head_dim", "seq_q", "seq_kv", "gpu", "framework",
-              "protocol", "launch", "l2", "copies", "clock_mode", "repeats", "flags")  # fmt: skip
-_MISSING: Mapping[str, Any] = {"launch": "", "l2": "", "copies": 0, "clock_mode": "", "repeats": 0, "flags": ""}
+              "protocol", "launch", "l2", "copies", "clock_mode", "repeats", "flags", "extra")  # fmt: skip
+_MISSING: Mapping[str, Any] = {"launch": "", "l2": "", "copies": 0, "clock_mode": "", "repeats": 0, "flags": "", "extra": ""}
 
 
 def predict_columns(columns: Mapping[str, Any], gpu: str | None = None, stack: str | None = None) -> Columns:

@@ -15,6 +15,9 @@ UNINITIALISED = 0.707
 """Energy of a multiply-add on vLLM's weights, which are never filled, over that on random ones. Fitted with the GEMM rows."""
 ROWWISE = ("softmax", "layernorm", "rmsnorm", "gelu", "silu_mul", "add", "rope", "embedding", "kv_write")
 PHASES = {"attn_prefill": "prefill", "attn_encoder": "encoder", "attn_decode": "decode"}
+PARALLEL = ("phi-1", "phi-2")
+"""Models whose attention and MLP stand side by side: what a log of theirs calls one add is x + attention + MLP, two kernels.
+By the definition of the model in transformers, ``PhiDecoderLayer``; a log names the model in ``extra``."""
 _BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0}
 _PUBLIC: Mapping[str, Loop] = {
     "cudagraph-6weights": Loop(copies=6, warm_calls=18, timed_calls=36),
@@ -43,7 +46,8 @@ def kernel_of(row: Mapping[str, Any]) -> Kernel:
         heads, kv_heads, head_dim = int(row["heads"]), int(row["kv_heads"]), int(row["head_dim"])
         return Attention(PHASES[op], dtype, batch, heads, kv_heads, head_dim, int(row["seq_q"]), int(row["seq_kv"]))
     if op in ROWWISE:
-        return Rowwise(op, dtype, m, n)
+        parallel = op == "add" and any(model in str(row.get("extra", "")) for model in PARALLEL)
+        return Rowwise(op, dtype, m, n, 2 if parallel else 1)
     raise KeyError(op)
 
 

@@ -1,7 +1,8 @@
 """Row-wise and elementwise kernels, gathers and scatters: the shape of their grids, simulated.
 
 What a kernel moves and how its threads walk is in :class:`Shape`; the event loop is :mod:`rowline.sim.kernels.gpu_rowwise`.
-A long launch is the same over and over, so waves beyond those that fill the L2 a few times are added as differences.
+All SMs do the same, so a large launch is simulated on a part of them, with that part of the L2, of the DRAM and of the CTAs.
+It goes on as it does, so of many waves only those that fill the L2 a few times are simulated; the rest follows from the last.
 """
 
 from dataclasses import dataclass, replace
@@ -18,18 +19,22 @@ from .engine import GridResult, KernelRun, rate, ticks
 from .kernels import Rowwise
 from .loop import Launch, Loop, residency, resident_share
 from .machine import ELEMENT_BYTES, Chip, Costs
-from .rowwise_clock import at_clock, capped_share, waiting_share
-from .steady import extended
+from .rowwise_clock import at_clock, capped_share, part_of, waiting_share
+from .steady import scaled
 
 OPERANDS = {"add": 2, "silu_mul": 2}
 """Inputs of the operations that have not one."""
 LANES = 32
 ISSUED = 4
 """Warp instructions that an SM issues in a cycle, on all GPUs since Volta."""
-EVENTS = 16_000
-"""Events up to which a launch is simulated as a whole."""
-FILLS = 4
-"""Times that the L2's capacity has passed before a launch is said to go on as it does: half of it before the waves that count."""
+EVENTS = 6_000
+"""Events up to which a launch is simulated as a whole, and to which the part of the SMs is chosen."""
+LEAST_SMS = 4
+"""SMs that are simulated at least."""
+WAVES = 12
+"""Waves that are simulated at least, if there are so many."""
+FILLS = 5
+"""Times that the L2's capacity has passed before a launch is said to go on as it does; the last third of that says how."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +126,13 @@ def _row_walk(n: int, kernel: RowwiseKernel) -> tuple[int, int, float]:
         threads = min(threads, block)
         whole, rest = divmod(n, threads * kernel.vector)
         rounds = whole + _up(rest, threads)
-        return threads, rounds, (whole * threads * kernel.vector + _up(rest, threads) * threads) / rounds
-    threads = min(threads, _up(_up(n, kernel.vector), LANES) * LANES)
-    each = threads * kernel.vector
-    turns = _up(n, each)
-    rounds = _up(turns, kernel.unroll)
-    return threads, rounds, turns * each / rounds
+        return threads, rounds, (whole * threads * kernel.vector + _up(rest, LANES) * LANES) / rounds
+    if kernel.narrow:
+        threads = min(threads, _up(_up(n, kernel.vector), LANES) * LANES)
+    each, warp = threads * kernel.vector, LANES * kernel.vector
+    whole = (n - 1) // each  # warps beyond the row's end do nothing in the last turn
+    rounds = _up(whole + 1, kernel.unroll)
+    return threads, rounds, (whole * each + _up(n - whole * each, warp) * warp) / rounds
 
 
 def run_rowwise(
@@ -140,44 +146,56 @@ def run_rowwise(
         KeyError: the stack has no kernel for the operation, or the type has no size.
     """
     full = replace(shape(rowwise, chip, policy), produced=produced or loop.launch is Launch.KERNEL)
-    result = run_shape(full, chip, costs, loop, events)
-    share = _clock_share(full, chip, policy, loop, result)
-    if share < 1:
-        chip = at_clock(chip, share)
-        result = run_shape(full, chip, costs, loop, events)
+    chip = at_clock(chip, _clock_share(full, chip, policy, loop))
+    result = _calls(run_shape(full, chip, costs, loop, events), rowwise.calls)
     waves = full.ctas / (chip.sms * full.slots)
     passes = f", {full.passes} passes" if full.passes > 1 else ""
-    choice = f"{full.ctas} CTAs of {full.threads}, {full.rounds} rounds{passes}, {waves:.1f} waves"
-    return KernelRun(result.cycles / chip.clock_hz * 1e6, 1, choice, waves, result)
+    times = f"{rowwise.calls} times " if rowwise.calls > 1 else ""
+    choice = f"{times}{full.ctas} CTAs of {full.threads}, {full.rounds} rounds{passes}, {waves:.1f} waves"
+    return KernelRun(result.cycles / chip.clock_hz * 1e6, rowwise.calls, choice, waves, result)
 
 
-def _clock_share(full: Shape, chip: Chip, policy: RowwisePolicy, loop: Loop, result: GridResult) -> float:
-    """Share of the chip's clock at which the launch runs, given how it went at the whole of it."""
-    us = result.cycles / chip.clock_hz * 1e6
-    share = waiting_share(policy, us) if loop.launch is Launch.EAGER else 1.0
-    if loop.sustained and "fp32" in chip.lane_pj:
-        lanes = full.ctas * (full.issued * full.rounds * full.passes + full.fixed) * LANES * full.scalar
-        traffic = (result.dram_read_bytes + result.dram_write_bytes) * chip.byte_pj
-        if not chip.byte_pj:  # else that of the L2 is in it
-            traffic = (result.l2_read_bytes + result.l2_write_bytes) * chip.l2_byte_pj
-        joules = lanes * chip.lane_pj["fp32"] + traffic
-        memory_us = (result.dram_read_bytes / chip.dram_read_hz + result.dram_write_bytes / chip.dram_write_hz) * 1e6
-        share *= capped_share(chip, joules * 1e-12, us, memory_us)
+def _calls(one: GridResult, calls: int) -> GridResult:
+    """What a number of like launches does, one after another."""
+    return one if calls == 1 else scaled(one, calls, calls)
+
+
+def _clock_share(full: Shape, chip: Chip, policy: RowwisePolicy, loop: Loop) -> float:
+    """Share of the chip's clock at which the launch runs: of its traffic and its instructions, had it the whole clock."""
+    eager, capped = loop.launch is Launch.EAGER and policy.ramp is not None, loop.sustained and "fp32" in chip.lane_pj
+    if not eager and not capped:
+        return 1.0
+    issued = full.ctas * (full.issued * full.rounds * full.passes + full.fixed)
+    read, written = full.ctas * full.cta_bytes, full.ctas * full.piece_bytes * full.rounds * full.results
+    memory_us = (read / chip.dram_read_hz + written / chip.dram_write_hz) * 1e6
+    us = max(memory_us, issued * _issue_cycles(full, chip) / (chip.sms * chip.clock_hz) * 1e6)
+    share = waiting_share(policy, chip, us) if eager else 1.0
+    if capped:  # where the DRAM's energy is not known apart, that of the L2 has it
+        byte_pj, moved = (chip.byte_pj, 1) if chip.byte_pj else (chip.l2_byte_pj, full.passes)
+        joules = issued * LANES * full.scalar * chip.lane_pj["fp32"] + (read * moved + written) * byte_pj
+        share = min(share, capped_share(chip, joules * 1e-12, us, memory_us))
     return share
 
 
+def _issue_cycles(launch: Shape, chip: Chip) -> float:
+    """Cycles that an SM takes for a warp instruction."""
+    return max(1 / ISSUED, launch.scalar * LANES / chip.simt_macs["fp32"])
+
+
 def run_shape(full: Shape, chip: Chip, costs: Costs, loop: Loop, events: int = EVENTS) -> GridResult:
-    """Simulate a launch; beyond ``events`` events only so many waves of it as are not alike."""
-    wave, each = chip.sms * full.slots, 2 * full.rounds * full.passes
+    """Simulate a launch with about so many events: on a part of the SMs, and only so many waves of it as are not alike."""
     touched = full.rounds * full.piece_bytes * (full.operands + (0 if full.in_place else full.results))
-    most = max(4 * wave, events // each, _up(round(FILLS * chip.l2_usable_bytes), max(1, round(touched))))
-    if full.ctas <= most:
-        return _simulate(full, chip, costs, loop, full.ctas, full.ctas)
-    left_out = _up(full.ctas - most, wave)
-    longer = full.ctas - left_out * wave
-    span = max(1, longer // wave // 2)
-    short = _simulate(full, chip, costs, loop, longer - span * wave, full.ctas)
-    return extended(short, _simulate(full, chip, costs, loop, longer, full.ctas), left_out / span)
+    each, fills = 2 * full.rounds * full.passes, _up(round(FILLS * chip.l2_usable_bytes), max(1, round(touched)))
+    wanted = min(full.ctas, max(WAVES * chip.sms * full.slots, fills)) * each
+    sms = min(chip.sms, max(LEAST_SMS, _up(chip.sms * events, wanted)))
+    part = chip.sms / sms
+    ctas = max(1, round(full.ctas / part))
+    chip = part_of(chip, sms)
+    wave = sms * full.slots
+    most = max(WAVES * wave, events // each, round(fills / part))
+    left_out = max(0, _up(ctas - most, wave))
+    result = _simulate(full, chip, costs, loop, ctas, left_out)
+    return result if part == 1 else scaled(result, full.ctas / ctas)
 
 
 @lru_cache(maxsize=8)
@@ -185,12 +203,16 @@ def _state(sms: int, slots: int) -> gr.RowState:
     return gr.new_row_state(sms, slots)
 
 
-def _simulate(launch: Shape, chip: Chip, costs: Costs, loop: Loop, ctas: int, of: int) -> GridResult:
-    """The first ``ctas`` CTAs of ``of``."""
+def _simulate(launch: Shape, chip: Chip, costs: Costs, loop: Loop, of: int, left_out: int) -> GridResult:
+    """``of`` CTAs, but for so many waves of them as go on like the last before them."""
+    wave = chip.sms * launch.slots
+    ctas = of - left_out * wave
+    span = max(1, ctas // wave // 3)
     p = np.zeros(gr.N_LAUNCH, np.int64)
     p[gr.W_SMS], p[gr.W_SLOTS], p[gr.W_CTAS] = chip.sms, launch.slots, ctas
     p[gr.W_OPERANDS], p[gr.W_WRITES], p[gr.W_IN_PLACE] = launch.operands, launch.results, launch.in_place
     p[gr.W_ROUNDS], p[gr.W_PASSES] = launch.rounds, launch.passes
+    p[gr.W_MARK], p[gr.W_LAST] = (ctas - wave - span * wave, ctas - wave) if left_out else (ctas, ctas)
     p[gr.W_READ_BYTES] = p[gr.W_WRITE_BYTES] = max(1, round(launch.piece_bytes))
     held = resident_share(launch.cta_bytes * launch.slots, chip.shared_bytes * launch.l1_share)
     p[gr.W_MISS] = round((1 - held) * gr.MISS_ONE)
@@ -199,12 +221,16 @@ def _simulate(launch: Shape, chip: Chip, costs: Costs, loop: Loop, ctas: int, of
     p[gr.W_L2_LATENCY], p[gr.W_DRAM_LATENCY] = ticks(chip.l2_latency), ticks(chip.dram_latency)
     p[gr.W_DRAM_READ_RATE] = rate(chip.dram_read_hz / chip.clock_hz)
     p[gr.W_DRAM_WRITE_RATE] = rate(chip.dram_write_hz / chip.clock_hz)
-    each = max(1 / ISSUED, launch.scalar * LANES / chip.simt_macs["fp32"])
-    issue = np.full(launch.passes, ticks((launch.issued + launch.fixed / (launch.rounds * launch.passes)) * each), np.int64)
+    issued = launch.issued + launch.fixed / (launch.rounds * launch.passes)
+    issue = np.full(launch.passes, ticks(issued * _issue_cycles(launch, chip)), np.int64)
     cache = new_cache(max(1, round(chip.l2_usable_bytes)), int(p[gr.W_READ_BYTES]), policy=NOT_RECENT)
     _warm(cache, launch, chip, loop, of)
-    out = np.zeros(gr.N_DONE, np.int64)
-    gr.run_rows(p, issue, _state(chip.sms, launch.slots), cache, out)
+    out, noted = np.zeros(gr.N_DONE, np.int64), np.zeros((2, gr.N_DONE), np.int64)
+    gr.run_rows(p, issue, _state(chip.sms, launch.slots), cache, out, noted)
+    if left_out:
+        events = out[gr.Q_EVENTS]
+        out += (noted[1] - noted[0]) // wave * left_out // span
+        out[gr.Q_EVENTS] = events
     return _result(out.tolist())
 
 

@@ -4,7 +4,7 @@ A matrix product's CTAs ask for tiles here and there; the kernels here stream, a
 share the DRAM, so a copy takes 1/read + 1/write a byte and a triad 2/read + 1/write: both rates follow from two benchmarks.
 
 Two things lower the clock. Instructions cost energy: on a board with a small cap the clock falls until the cap holds. And a GPU
-that waits for the host most of the time runs slower than one that is kept busy.
+that waits for the host most of the time stays near the board's base clock.
 """
 
 from dataclasses import replace
@@ -39,6 +39,7 @@ def stream_chip(gpu: GpuSpec, chip: Chip) -> Chip:
     return replace(
         chip, dram_read_hz=read, dram_write_hz=min(peak, 1 / (2 / copy - 1 / read)), dram_latency=latency, l2_bytes=l2_bytes,
         port_bytes=float(gpu.sm.l2_bytes_per_clock.value), l2_usable_bytes=USABLE * gpu.l2.size.value,
+        base_share=min(1.0, gpu.sm.base_clock.value / gpu.sm.max_clock.value),
     )  # fmt: skip
 
 
@@ -47,12 +48,21 @@ def at_clock(chip: Chip, share: float) -> Chip:
     return replace(chip, clock_hz=chip.clock_hz * share, dram_latency=chip.dram_latency * share)
 
 
-def waiting_share(policy: RowwisePolicy, kernel_us: float) -> float:
-    """Share of the clock for eager kernels of ``kernel_us``: idle + (1 - idle) (k / (k + ramp))^2."""
-    if policy.ramp is None or policy.idle_clock is None:
+def part_of(chip: Chip, sms: int) -> Chip:
+    """So many SMs of the chip, with their share of the L2 and of the DRAM."""
+    share = sms / chip.sms
+    return replace(
+        chip, sms=sms, l2_bytes=chip.l2_bytes * share, l2_usable_bytes=chip.l2_usable_bytes * share,
+        dram_read_hz=chip.dram_read_hz * share, dram_write_hz=chip.dram_write_hz * share,
+    )  # fmt: skip
+
+
+def waiting_share(policy: RowwisePolicy, chip: Chip, kernel_us: float) -> float:
+    """Share of the clock for eager kernels of ``kernel_us``: base + (1 - base) (k / (k + ramp))^2."""
+    if policy.ramp is None:
         return 1.0
-    idle, ramp_us = policy.idle_clock.value / 1000, policy.ramp.value / 1e6
-    return idle + (1 - idle) * (kernel_us / (kernel_us + ramp_us)) ** 2
+    ramp_us = policy.ramp.value / 1e6
+    return chip.base_share + (1 - chip.base_share) * (kernel_us / (kernel_us + ramp_us)) ** 2
 
 
 def capped_share(chip: Chip, joules: float, us: float, memory_us: float) -> float:

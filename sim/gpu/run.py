@@ -6,7 +6,7 @@ from .attention import run_attention
 from .device import Device
 from .engine import KernelRun
 from .gemm import EVENTS, LOOK, run_gemm
-from .kernels import Attention, Gemm, Kernel
+from .kernels import Attention, Gemm, Kernel, Rowwise
 from .loop import Launch, Loop
 from .power import capped_us, dram_us, dynamic_joules
 from .quantise import quantised
@@ -44,6 +44,8 @@ def time_kernel(kernel: Kernel, device: Device, loop: Loop, op: str, look: int =
     chip, costs = device.chip, device.costs
     gap = 0.0 if loop.launch is Launch.GRAPH else device.gap_us
     launches = run.launches * max(0.0, costs.launch_us - gap)
+    if isinstance(kernel, Rowwise) and loop.launch is not Launch.GRAPH:
+        launches = 0.0  # the simulation has all of such a kernel's own time
     if loop.alone and isinstance(kernel, Gemm):  # attention's policy counts its calls itself
         launches += costs.alone_us
     us = run.us + launches

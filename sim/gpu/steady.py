@@ -33,3 +33,16 @@ def extended(short: GridResult, longer: GridResult, times: float) -> GridResult:
         more(short.busy, longer.busy), {k: more(v, longer.stalls[k]) for k, v in short.stalls.items()},
         longer.bytes_in_flight, short.events + longer.events,
     )  # fmt: skip
+
+
+def scaled(result: GridResult, times: float, cycles: float = 1.0) -> GridResult:
+    """``times`` what a launch moves and does, in ``cycles`` times its time: on so much more of a chip, or so often."""
+
+    def more(count: int) -> int:
+        return round(count * times)
+
+    return GridResult(
+        result.cycles * cycles, more(result.dram_read_bytes), more(result.dram_write_bytes), more(result.l2_read_bytes),
+        more(result.l2_hit_bytes), more(result.l2_write_bytes), result.busy * times,
+        {k: v * times for k, v in result.stalls.items()}, result.bytes_in_flight * times / cycles, result.events,
+    )  # fmt: skip

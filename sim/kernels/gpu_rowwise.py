@@ -23,10 +23,12 @@ Ints = NDArray[np.int64]
 
 (
     W_SMS, W_SLOTS, W_CTAS, W_OPERANDS, W_ROUNDS, W_PASSES, W_READ_BYTES, W_WRITES, W_WRITE_BYTES, W_MISS, W_CTA_LAUNCH, W_SYNC,
-    W_PORT_RATE, W_L2_RATE, W_L2_LATENCY, W_DRAM_READ_RATE, W_DRAM_WRITE_RATE, W_DRAM_LATENCY, W_IN_PLACE, N_LAUNCH,
-) = range(20)  # fmt: skip
+    W_PORT_RATE, W_L2_RATE, W_L2_LATENCY, W_DRAM_READ_RATE, W_DRAM_WRITE_RATE, W_DRAM_LATENCY, W_IN_PLACE, W_MARK, W_LAST,
+    N_LAUNCH,
+) = range(22)  # fmt: skip
 """A launch. Bytes are those of one round and operand; W_MISS is the share that later passes do not find in the L1, in 1/1024;
-W_WRITES: pieces stored after a round of the last pass; W_IN_PLACE: they replace what was read."""
+W_WRITES: pieces stored after a round of the last pass; W_IN_PLACE: they replace what was read; W_MARK and W_LAST: the first
+CTAs of two waves in which the counters are noted, W_CTAS for none."""
 MISS_ONE = 1024
 ORIGIN = 1 << 40
 """Granules of operand number i begin at i times this, those of the output number i at (OUTPUTS + i) times this."""
@@ -128,7 +130,7 @@ def _store(p, state, cache, out, tick, slot):
 
 
 @kernel
-def run_rows(p, issue, state, cache, out):
+def run_rows(p, issue, state, cache, out, noted):
     """Simulate a launch from its first load to its last store.
 
     Args:
@@ -137,6 +139,7 @@ def run_rows(p, issue, state, cache, out):
         state: working memory, any content.
         cache: the L2 as the launch finds it; changed.
         out: int64[N_DONE], zeroed by the caller.
+        noted: int64[2, N_DONE], zeroed: sums over the two waves of the counters as a CTA begins, for Q_END of that tick.
     """
     sms, ctas, passes = p[W_SMS], p[W_CTAS], p[W_PASSES]
     state.port[:] = 0
@@ -172,6 +175,10 @@ def run_rows(p, issue, state, cache, out):
         elif waiting < ctas:
             state.slots[slot, 0] = waiting
             state.slots[slot, 1] = 0
+            for window in range(2):
+                if p[W_MARK + window] <= waiting < p[W_MARK + window] + started:
+                    for count in range(N_DONE):
+                        noted[window, count] += done if count == Q_END else out[count]
             waiting += 1
             replace_first(state.heap, size, _key(done + p[W_CTA_LAUNCH], slot, 0))
         else:

@@ -10,6 +10,7 @@ from rowline.sim.gpu.engine import KernelRun
 from rowline.sim.gpu.kernels import Rowwise
 from rowline.sim.gpu.loop import Launch, Loop
 from rowline.sim.gpu.machine import Chip
+from rowline.sim.gpu.protocols import kernel_of
 from rowline.sim.gpu.rowwise_clock import at_clock, capped_share, stream_chip, waiting_share
 
 SIMT, HALF = load_stack("torch-2.1-simt"), load_stack("cublas-ampere")
@@ -88,9 +89,10 @@ def test_in_place_and_produced_inputs() -> None:
     ids=lambda r: f"{r.op}-{r.elements}",
 )  # fmt: skip
 def test_waves_left_out_do_not_matter(rowwise: Rowwise) -> None:
-    """Most waves added as differences, against three times as many simulated."""
-    coarse, fine = run(rowwise, chip()), run(rowwise, chip(), events=3 * rw.EVENTS)
-    assert coarse.us == pytest.approx(fine.us, rel=0.03)
+    """A part of the SMs and a few waves, against more of both, and against all SMs."""
+    coarse, fine = run(rowwise, chip()), run(rowwise, chip(), events=30 * rw.EVENTS)
+    assert coarse.result.events < fine.result.events / 2
+    assert coarse.us == pytest.approx(fine.us, rel=0.04)
     assert coarse.result.dram_read_bytes == pytest.approx(fine.result.dram_read_bytes, rel=0.02)
 
 
@@ -114,6 +116,25 @@ def test_more_instructions_take_longer_only_where_they_bind() -> None:
     assert run(add, slow).us == pytest.approx(run(add, on).us, rel=0.05)
 
 
+def test_an_operation_of_two_kernels() -> None:
+    """The sum of three tensors: two kernels, each with its traffic."""
+    once, twice = run(Rowwise("add", "fp16", 4096, 4096), chip()), run(Rowwise("add", "fp16", 4096, 4096, 2), chip())
+    assert twice.us == 2 * once.us and twice.launches == 2
+    assert twice.result.dram_read_bytes == 2 * once.result.dram_read_bytes
+    row = {"op": "add", "dtype": "fp16", "m": 64, "n": 2560, "k": 0, "batch": 1, "extra": '{"model":"phi-2"}'}
+    assert kernel_of(row) == Rowwise("add", "fp16", 64, 2560, 2)
+    assert kernel_of(row | {"extra": '{"model":"Qwen-72B"}'}) == Rowwise("add", "fp16", 64, 2560)
+
+
+def test_warps_beyond_the_row_issue_nothing() -> None:
+    """A row of one warp more than a turn of the CTA costs the instructions of that warp, and a CTA keeps its threads."""
+    on, policy = chip(), HALF.rowwise
+    one, more = (rw.shape(Rowwise("silu_mul", "fp16", 64, n), on, policy) for n in (1024, 1056))
+    assert (one.rounds, more.rounds) == (1, 2)
+    assert more.issued * more.rounds == pytest.approx(one.issued * 33 / 32)
+    assert rw.shape(Rowwise("layernorm", "fp32", 64, 32), on, SIMT.rowwise).threads == 128
+
+
 def test_eager_time() -> None:
     """The host hides a kernel up to what it needs after its launch, and no more."""
     assert rw.eager_us(0.0, 30.0, 8.0) == 30.0 == rw.eager_us(8.0, 30.0, 8.0)
@@ -121,14 +142,14 @@ def test_eager_time() -> None:
 
 
 def test_clock_while_waiting() -> None:
-    """Eager kernels: the idle share for the shortest, nearly all for long ones; a CUDA graph has all."""
-    idle = SIMT.rowwise.idle_clock
-    assert idle is not None
-    assert waiting_share(SIMT.rowwise, 0.0) == idle.value / 1000
-    assert 0.99 < waiting_share(SIMT.rowwise, 1e5) < 1.0
-    assert waiting_share(HALF.rowwise, 0.0) == 1.0
+    """Eager kernels: the base clock for the shortest, nearly all for long ones; a CUDA graph has all."""
+    on = chip("a100-pcie-40gb")
+    assert on.base_share == 765 / 1410
+    assert waiting_share(SIMT.rowwise, on, 0.0) == on.base_share
+    assert 0.99 < waiting_share(SIMT.rowwise, on, 1e5) < 1.0
+    assert waiting_share(HALF.rowwise, on, 0.0) == 1.0
     norm = Rowwise("layernorm", "fp32", 4000, 512)
-    assert run(norm, chip(), Loop(launch=Launch.EAGER)).us > 1.2 * run(norm, chip(), Loop()).us
+    assert run(norm, on, Loop(launch=Launch.EAGER)).us > 1.2 * run(norm, on, Loop()).us
 
 
 def test_clock_under_a_cap() -> None:
