@@ -34,7 +34,7 @@ def _keys(prefix: str, *names: str) -> tuple[tuple[str, ...], ...]:
 
 
 _CHIP = ("tensor", "l2_bandwidth", "l2_usable", "dram_read", "dram_write", "port", "l2_latency", "dram_latency")
-_HOPPER_SHARES = tuple(name for name in _CHIP if name not in ("l2_bandwidth", "l2_latency"))  # not identified on it
+_HOPPER_SHARES = ("tensor", "l2_usable", "dram_read", "dram_write")  # it does not identify the others
 _GEMM_COSTS = ("step", "step_least", "epilogue", "epilogue_bytes", "cta_launch", "split_pass")
 _HOPPER_COSTS = tuple(name for name in _GEMM_COSTS if name not in ("step", "cta_launch"))  # not identified on it
 _ATTENTION = ("exposed_softmax", "tile", "tile_block", "combine", "kv_write", "follow")

@@ -17,7 +17,7 @@ from .machine import Chip, Costs
 from .menu import menu_of
 
 CARRIED: Mapping[str, float] = {
-    "tensor": 0.86, "simt": 0.95, "dram_read": 0.88, "dram_write": 0.7, "l2_bandwidth": 0.8, "dram_latency": 500,
+    "tensor": 0.86, "simt": 0.95, "dram_read": 0.88, "dram_write": 0.7, "l2_bandwidth": 0.8, "dram_latency": 400,
     "static_share": 0.24, "window_us": 25e3, "launch_us": 2.7, "gap_us": 1.3,
 }  # fmt: skip
 """Means of what was fitted on A100 and Hopper (see their ``achieved``): shares of rates, cycles, share of the power cap, us."""
@@ -108,7 +108,7 @@ def chip_of(gpu: GpuSpec) -> Chip:
         l2_bytes=l2_peak * (_ratio(got.l2_bandwidth, "l2_bandwidth")), l2_latency=latency,
         l2_usable_bytes=gpu.l2.size.value * usable, dram_read_hz=read,
         dram_write_hz=peak * _ratio(got.dram_write, "dram_write"),
-        dram_latency=_cycles(got.dram_latency, clock) if got.dram_latency is not None else CARRIED["dram_latency"],
+        dram_latency=_cycles(got.dram_latency, clock) if got.dram_latency is not None else _miss(gpu, clock, latency),
         dram_servers=min(MAX_DRAM_SERVERS, gpu.dram.channels.value), dram_slice_bytes=gpu.dram.interleave.value,
         tensor_efficiency=_ratio(got.tensor, "tensor"), simt_efficiency=_ratio(got.simt, "simt"),
         power_cap_w=gpu.power.cap.value / 1e6,
@@ -127,6 +127,12 @@ def _hit(gpu: GpuSpec, clock: float) -> float:
     if near is None:
         return 300.0
     return (_cycles(near, clock) + _cycles(far or near, clock)) / 2
+
+
+def _miss(gpu: GpuSpec, clock: float, hit: float) -> float:
+    """Cycles of a miss beyond a hit."""
+    dram = gpu.micro.dram_latency
+    return CARRIED["dram_latency"] if dram is None else max(0.0, _cycles(dram, clock) - hit)
 
 
 def costs_of(stack: StackSpec, clock_hz: float) -> Costs:
