@@ -1,13 +1,12 @@
 """``rowline calibrate``: numbers of a GPU and of a software stack from measurements, each with its source."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+import rowline.sim.gpu.fit_choice as choice
 import rowline.sim.gpu.fit_keys as fk
 from rowline.arch.boards import board_names, match_stack
 from rowline.arch.loader import PRESETS, load_gpu
@@ -19,10 +18,8 @@ from rowline.preset_edit import edit_file
 from rowline.reports.split import unseen_rows
 from rowline.reports.validation_rows import SKIPPED_FLAGS
 from rowline.sim.gpu.fit import Effort
-from rowline.sim.gpu.fit_rows import RowGroup, predicted_us, rows_of
+from rowline.sim.gpu.fit_rows import RowGroup, rows_of
 from rowline.traces.kernellog import read_kernel_log
-
-Columns = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -73,45 +70,18 @@ def _planned(plan: GroupPlan, job: ShippedJob) -> RowGroup:
     path = job.against / plan.file
     columns = read_kernel_log(path)[1]
     boards = {name for name, preset in board_names().items() if preset == plan.gpu}
-    wanted = usable(columns)
-    wanted &= among(columns["gpu"], lambda name: name.strip().lower() in boards)
-    for name, allowed in (("framework", (plan.framework,)), ("op", plan.ops), ("dtype", plan.dtypes)):
-        wanted &= np.isin(columns[name], np.array(allowed, dtype=object))
+    wanted = choice.unflagged(columns, SKIPPED_FLAGS) & ~unseen_rows(columns["family"])
+    wanted &= choice.among(columns["gpu"], lambda name: name.strip().lower() in boards)
+    wanted &= choice.equal(columns, framework=(plan.framework,), op=plan.ops, dtype=plan.dtypes)
     if plan.head_dim:
         wanted &= columns["head_dim"] <= plan.head_dim
-    places = np.flatnonzero(wanted)
-    if not len(places):
-        raise ConfigError([f"{path}: no rows of {plan.framework} {' '.join(plan.ops)} on {plan.gpu} in seen families"])
-    count = min(job.rows or plan.rows, len(places))
-    places = np.sort(np.random.default_rng(job.seed).choice(places, count, replace=False))
+    rows = rows_of(columns, choice.drawn(wanted, job.rows or plan.rows, job.seed))[0]
     stack = match_stack(plan.framework, load_gpu(plan.gpu).architecture, plan.dtypes[0] if plan.ops == ("gemm",) else None).stack
-    return runnable(RowGroup(plan.gpu, stack.name, plan.framework, plan.file, rows_of(columns, places)[0]))
-
-
-def usable(columns: Columns, hidden: bool = False) -> np.ndarray:
-    """Rows that a fit may use, bool[n]: no flag says that the time is not the kernel's; seen families (or, ``hidden``, all)."""
-    flagged = among(columns["flags"], lambda text: any(flag in text for flag in SKIPPED_FLAGS))
-    return ~flagged if hidden else ~flagged & ~unseen_rows(columns["family"])
-
-
-def among(values: Any, wanted: Callable[[str], bool]) -> np.ndarray:
-    """Which of many equal texts satisfy a test, each distinct one asked once."""
-    distinct, codes = np.unique(np.asarray(values, dtype=object).astype(str), return_inverse=True)
-    return np.array([wanted(str(text)) for text in distinct] or [False])[codes]
-
-
-def runnable(group: RowGroup) -> RowGroup:
-    """The rows that the group's GPU and stack have kernels for.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    good = np.isfinite(predicted_us(group, ()))
-    rows = tuple(row for row, fine in zip(group.rows, good, strict=True) if fine)
-    if not rows:
-        what = f"none of the rows chosen can be simulated on {group.gpu}, {group.stack}"
-        raise ConfigError([f"{printable(group.source, 500)}: {what}"])
-    return RowGroup(group.gpu, group.stack, group.framework, group.source, rows)
+    group = choice.runnable(RowGroup(plan.gpu, stack.name, plan.framework, plan.file, rows))
+    if not group.rows:
+        what = f"no rows of {plan.framework} {' '.join(plan.ops)} on {plan.gpu} in seen families that {stack.name} can run"
+        raise ConfigError([f"{printable(str(path), 500)}: {what}"])
+    return group
 
 
 def write_presets(

@@ -1,12 +1,12 @@
 """``rowline calibrate --log``: a GPU's constants from its micro-benchmark log, into a YAML file that extends the GPU."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
-
-import numpy as np
 
 import rowline.sim.gpu.fit_keys as fk
 from rowline.arch.boards import gpu_for_board, match_stack
@@ -64,7 +64,7 @@ def calibrate_micro(job: MicroJob) -> dict[str, Any]:
         on_stack["fixed.launch"] = _number(stack, launch, source, SourceKind.FITTED)
     why = "products show it with other costs only; --points"
     findings.missing |= {f"gemm.costs.{name}": why for name in type(stack.gemm.costs).model_fields}
-    if not on_gpu:
+    if not findings.found:
         raise ConfigError([f"{printable(str(job.log), 500)}: nothing can be derived: no rows of a GPU's graphs, clocks or power"])
     written: list[str] = []
     if job.out is not None:
@@ -82,10 +82,9 @@ def _device(path: Path, columns: Mapping[str, Any]) -> str:
     Raises:
         ConfigError: no micro-benchmarks, or those of several devices.
     """
-    micro = np.isin(columns["op"], np.array(MICRO_OPS, dtype=object))
-    if not micro.any():
+    devices = sorted({str(name) for name, op in zip(columns["gpu"], columns["op"], strict=True) if op in MICRO_OPS})
+    if not devices:
         raise ConfigError([f"{printable(str(path), 500)}: holds no micro-benchmarks (rowline measure --suite micro)"])
-    devices = sorted({str(name) for name in columns["gpu"][micro]})
     if len(devices) > 1:
         raise ConfigError([f"{printable(str(path), 500)}: rows of several GPUs: {printable(', '.join(devices), 200)}"])
     return printable(devices[0])
@@ -120,7 +119,7 @@ def _unit(number: type[Sourced]) -> str:
 
 def _cap(gpu: GpuSpec, header: KernelHeader, source: str) -> dict[str, Sourced]:
     """The power cap that the driver reported."""
-    if not np.isfinite(header.power_cap_w) or header.power_cap_w <= 0:
+    if not math.isfinite(header.power_cap_w) or header.power_cap_w <= 0:
         return {}
     ref = f"{source}; the limit that the driver reports"
     return {"power.cap": fk.parse_value(gpu, "power.cap", f"{header.power_cap_w:.4g} W", SourceKind.MEASURED, ref)}
@@ -131,7 +130,7 @@ def _launch(device: Device, columns: Mapping[str, Any]) -> Estimate | None:
     wanted = (columns["op"] == "k_step") & (columns["dtype"] == "bf16") & (columns["launch"] == "graph")
     wanted &= columns["k"] <= SHORT_K
     rests: list[float] = []
-    for i in np.flatnonzero(wanted):
+    for i in wanted.nonzero()[0].tolist():
         m, n, k = (int(columns[name][i]) for name in "mnk")
         loop = Loop(timed_calls=max(1, int(columns["repeats"][i])))
         try:
@@ -139,10 +138,10 @@ def _launch(device: Device, columns: Mapping[str, Any]) -> Estimate | None:
         except KeyError:
             return None
         rests.append(float(columns["latency_us"][i]) - simulated)
-    if not rests or float(np.median(rests)) <= 0:
+    if not rests or median(rests) <= 0:
         return None
     how = f"k_step up to k {SHORT_K}: measured less simulated without its launch, median; rests on the model of the kernel"
-    return Estimate("fixed.launch", float(np.median(rests)) * 1e6, how, len(rests))
+    return Estimate("fixed.launch", median(rests) * 1e6, how, len(rests))
 
 
 def _table(scope: str, spec: GpuSpec | StackSpec, values: Mapping[str, Sourced], findings: Findings) -> list[dict[str, Any]]:
@@ -150,7 +149,7 @@ def _table(scope: str, spec: GpuSpec | StackSpec, values: Mapping[str, Sourced],
     rows: list[dict[str, Any]] = []
     for path, new in values.items():
         old, estimate = fk.value_at(spec, path), findings.found.get(path)
-        spread = None if estimate is None or not np.isfinite(estimate.spread) else 100 * estimate.spread
+        spread = None if estimate is None or not math.isfinite(estimate.spread) else 100 * estimate.spread
         rows.append({
             "key": f"{scope}:{spec.name}.{path}", "old": None if old is None else old.text,
             "old_kind": None if old is None else str(old.kind), "new": new.text, "kind": str(new.kind), "spread": spread,
