@@ -12,6 +12,7 @@ from .page import label, rounded, short
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#e377c2", "#7f7f7f", "#bcbd22")
 MARGIN = {"t": 24, "r": 12, "b": 48, "l": 60}
+LOG = {"type": "log", "dtick": 1, "exponentformat": "SI"}
 LEGEND = {"orientation": "h", "y": -0.18}
 BINS = 240
 """Intervals into which the time of a run is cut for the plot of utilisation."""
@@ -29,8 +30,9 @@ def bars(identity: str, parts: dict[str, float], unit: str, log: bool = False) -
         "text": [f"{v / total:.1%}" if not log else short(v) for _, v in found], "textposition": "auto",
         "hovertemplate": f"%{{y}}: %{{x}} {unit}, %{{text}}<extra></extra>", "marker": {"color": COLOURS[0]},
     }  # fmt: skip
-    axis: dict[str, Any] = {"title": {"text": unit}, "automargin": True} | ({"type": "log"} if log else {"rangemode": "tozero"})
-    return {"id": identity, "data": [data], "layout": {"xaxis": axis, "yaxis": {"automargin": True}, "margin": MARGIN}}
+    axis: dict[str, Any] = {"title": {"text": unit}, "automargin": True} | (LOG if log else {"rangemode": "tozero"})
+    layout = {"xaxis": axis, "yaxis": {"automargin": True}, "margin": MARGIN | {"l": 20, "t": 6}}
+    return {"id": identity, "data": [data], "layout": layout, "tools": False}
 
 
 def roofline(ops: pd.DataFrame, peaks: Ceilings, traffic: Sequence[str]) -> tuple[Plot, list[str]]:
@@ -52,6 +54,7 @@ def roofline(ops: pd.DataFrame, peaks: Ceilings, traffic: Sequence[str]) -> tupl
     data: list[dict[str, Any]] = _roof(peaks, intensity.to_numpy())
     total = float(sums["span"].sum()) or 1.0
     size = 8 + 40 * np.sqrt(placed["span"].to_numpy(float) / total)
+    above = intensity.rank(method="first").to_numpy() % 2 == 0  # neighbours do not write over each other
     for number, phase in enumerate(sorted({str(p) for p in placed["phase"]})):
         rows = (placed["phase"] == phase).to_numpy()
         part = placed[rows]
@@ -62,13 +65,14 @@ def roofline(ops: pd.DataFrame, peaks: Ceilings, traffic: Sequence[str]) -> tupl
         ]
         data.append({
             "type": "scatter", "mode": "markers+text", "name": label(phase), "x": rounded(intensity[rows]),
-            "y": rounded(rate[rows]), "text": [label(name) for name in part["op_class"]], "textposition": "top center",
-            "textfont": {"size": 10}, "hovertext": told, "hoverinfo": "text",
+            "y": rounded(rate[rows]), "text": [label(name) for name in part["op_class"]],
+            "textposition": ["top center" if up else "bottom center" for up in above[rows]],
+            "textfont": {"size": 10, "color": COLOURS[number]}, "hovertext": told, "hoverinfo": "text",
             "marker": {"color": COLOURS[number], "opacity": 0.75, "size": rounded(size[rows])},
         })  # fmt: skip
     layout = {
-        "xaxis": {"type": "log", "title": {"text": f"operations a byte of {peaks.traffic}"}},
-        "yaxis": {"type": "log", "title": {"text": "operations/s"}}, "margin": MARGIN, "legend": LEGEND,
+        "xaxis": LOG | {"title": {"text": f"operations a byte of {peaks.traffic}"}},
+        "yaxis": LOG | {"title": {"text": "operations/s"}}, "margin": MARGIN, "legend": LEGEND,
     }  # fmt: skip
     return {"id": "roofline", "data": data, "layout": layout}, absent
 
@@ -115,7 +119,7 @@ def utilisation(frame: pd.DataFrame, peaks: Ceilings) -> Plot:
             "banks: MAC columns of their peak": macs,
             "buses: link bytes of their peak": sums(ops["link_bytes"], every) / (peaks.bytes_per_s * seconds),
             "channels: a PIM step runs": sums(end - start, ~asic) / width,
-            "ASIC: working": sums(end - start, asic) / width,
+            "ASIC: a step runs, or waits for results": sums(end - start, asic) / width,
         }
     else:
         dram = ops["dram_read_bytes"] + ops["dram_write_bytes"]

@@ -15,14 +15,19 @@ FOLDER = Path(__file__).resolve().parent / "html"
 MAX_PAGE_BYTES = 6_000_000
 """No page is larger; 4.8 MB of that are the plotting library."""
 
-DRAW = "for (const p of {plots}) Plotly.newPlot(p.id, p.data, p.layout, {{responsive: true, displaylogo: false}});"
+DRAW = (
+    "for (const p of {plots}) Plotly.newPlot(p.id, p.data, p.layout, "
+    '{{responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", displayModeBar: p.tools ?? "hover"}});'
+)
+"""Draws the plots; without the button that would upload a plot to its maker's cloud."""
 
 
 def render(template: str, plots: Sequence[dict[str, Any]], tables: bool, **context: Any) -> str:
     """A page as text.
 
     Args:
-        plots: each with ``id`` (of the element that it fills), ``data`` and ``layout``, as plotly takes them.
+        plots: each with ``id`` (of the element that it fills), ``data`` and ``layout``, as plotly takes them; ``tools`` false:
+            without buttons.
         tables: whether the page has tables to sort and filter.
         context: what else the template wants. All of it is escaped.
     """

@@ -1,17 +1,27 @@
 """A run folder or a study -> what :mod:`rowline.reports` shows of it."""
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import ValidationError
+
 from rowline.arch.gpu import GpuSpec
 from rowline.arch.yamltree import ConfigError
+from rowline.experiment import RunConfig
 from rowline.runfiles import command_of, is_run, load_run, located, read_ops
 
 if TYPE_CHECKING:
+    from rowline.reports.ceilings import Ceilings
     from rowline.reports.run_html import RunReport
+    from rowline.reports.study_html import Objective, StudyReport
 
 Form = Literal["html", "md", "csv"]
-FORMS: tuple[Form, ...] = ("html", "md", "csv")
+SUFFIXES: dict[str, Form] = {"html": "html", "htm": "html", "md": "md", "markdown": "md", "csv": "csv"}
+STUDY = "study.db"
+SPACE_NOTE = "space"
+"""Under which a study keeps what was asked for."""
 
 
 def form_of(path: Path | None, asked: Form | None) -> Form:
@@ -22,24 +32,36 @@ def form_of(path: Path | None, asked: Form | None) -> Form:
     """
     if asked is not None or path is None:
         return asked or "html"
-    suffix = path.suffix.lower().removeprefix(".")
-    for form in FORMS:
-        if suffix in (form, {"md": "markdown", "html": "htm"}.get(form)):
-            return form
-    raise ConfigError([f"-o {path}: name it .html, .md or .csv, or give --format"])
+    form = SUFFIXES.get(path.suffix.lower().removeprefix("."))
+    if form is None:
+        raise ConfigError([f"-o {path}: name it .html, .md or .csv, or give --format"])
+    return form
+
+
+def is_study(target: str) -> bool:
+    """Whether ``target`` names a study: a folder with its store, or the address of one in a server."""
+    from rowline.sweep.store import is_url
+
+    return is_url(target) or (Path(target) / STUDY).is_file()
 
 
 def report(target: str, form: Form) -> str:
     """The report of a run folder or a study as text.
 
     Raises:
-        ConfigError: it is neither, or damaged.
+        ConfigError: it is neither, or a file of a run is damaged.
+        rowline.sweep.store.StoreError: the store of a study is damaged.
     """
-    from rowline.reports import run_html
+    from rowline.reports import run_html, study_html
 
+    try:
+        study = is_study(target)
+    except (OSError, ValueError):  # a name that no file can have
+        study = False
+    if study:
+        return {"html": study_html.render, "md": study_html.markdown, "csv": study_html.csv}[form](study_report(target))
     folder = located(target, is_run, "a run folder or a study")
-    found = run_report(folder)
-    return {"html": run_html.render, "md": run_html.markdown, "csv": run_html.csv}[form](found)
+    return {"html": run_html.render, "md": run_html.markdown, "csv": run_html.csv}[form](run_report(folder))
 
 
 def run_report(folder: Path) -> "RunReport":
@@ -55,7 +77,7 @@ def run_report(folder: Path) -> "RunReport":
     return RunReport(str(folder), files.stats, files.config, ops, _peaks(files.machine, files.stats), command_of(files.run))
 
 
-def _peaks(machine: Any, stats: dict[str, Any]) -> Any:
+def _peaks(machine: Any, stats: dict[str, Any]) -> "Ceilings":
     from rowline.reports.ceilings import Ceilings
 
     if not isinstance(machine, GpuSpec):
@@ -64,3 +86,51 @@ def _peaks(machine: Any, stats: dict[str, Any]) -> Any:
         return Ceilings.of_gpu(machine, str(stats["dtype"]))
     except KeyError:
         raise ConfigError([f"dtype {stats['dtype']}: {machine.name} has no rate for it"]) from None
+
+
+def study_report(target: str) -> "StudyReport":
+    """What is reported of a study; results are read for the front alone, however many trials there are.
+
+    Raises:
+        rowline.sweep.store.StoreError: the store is damaged.
+    """
+    from rowline.reports.ranking import Trial, front
+    from rowline.reports.study_html import TAKEN_APART, StudyReport
+    from rowline.sweep.store import Store
+
+    with Store.open(target, create=False) as store:
+        trials = [
+            Trial(r.id, r.number, r.params, r.objectives, r.state, r.reason or "", r.wall_s) for r in store.records()
+        ]
+        note = store.note(SPACE_NOTE)
+        space: Mapping[str, Any] = note if isinstance(note, dict) else {}
+        objectives = _objectives(space, trials)
+        best = front(trials, objectives)
+        found = {trial.id: record for trial in best[:100] if (record := store.get(trial.id)) is not None}
+    stats = {trial.id: found[trial.id].stats for trial in best[:TAKEN_APART] if trial.id in found}
+    commands = {key: _command(record.config) for key, record in found.items()}
+    again = f"rowline sweep {shlex.quote(str(space['file']))}" if space.get("file") else "rowline sweep SPACE.yaml"
+    return StudyReport(target, space, objectives, trials, stats, again, commands)
+
+
+def _objectives(space: Mapping[str, Any], trials: list[Any]) -> "list[Objective]":
+    """Those of the space; of a study that does not say, the names that its trials have, all to be small."""
+    from rowline.reports.ranking import Objective
+
+    asked = [each for each in space.get("objectives") or [] if isinstance(each, dict)]
+    found = [
+        Objective(str(each.get("key", each.get("name"))), each.get("direction", "min") != "max", each.get("limit"))
+        for each in asked
+    ]
+    names = {name for trial in trials for name in trial.objectives}
+    if found and (not names or all(o.name in names for o in found)):
+        return found
+    return [Objective(name) for name in sorted(names)] or [Objective("latency_s")]
+
+
+def _command(config: Mapping[str, Any]) -> str:
+    """The run that a trial was; nothing where its configuration is not that of a run."""
+    try:
+        return command_of(RunConfig.model_validate(config.get("run", config)))
+    except ValidationError:
+        return ""
