@@ -4,15 +4,19 @@ A trial that :meth:`Store.put` has returned for is never lost. One that was clai
 again at once. Two processes on one study share the work: what one holds, the other is not given.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rowline.sweep.store_rows import (
-    COLUMNS,
+    ALL,
+    SEAL,
+    UPSERT,
     Record,
     Seal,
     State,
@@ -30,14 +34,9 @@ from rowline.sweep.store_sqlite import Query, SqliteBackend
 
 __all__ = ["Claim", "Record", "State", "Store", "StoreBusyError", "StoreError", "StoreWriteError", "is_url", "verify_study"]
 
+T = TypeVar("T")
 MIN_FREE_BYTES = 16 * 1024**2
 _CHUNK = 400
-_ALL = ", ".join(COLUMNS)
-_UPSERT = (
-    f"INSERT INTO trials ({_ALL}) VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{c} = excluded.{c}" for c in COLUMNS[1:])
-)
-_SEAL = "SELECT version, revision, trials, folded FROM seal"
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,18 @@ class Store:
         return keys
 
     def _scan(self, query: Query) -> tuple[Seal, list[tuple[int, str]]]:
-        seal = Seal.of(query(_SEAL), self.name)
-        return seal, check_scan(query(f"SELECT id, number, checksum FROM trials ORDER BY {self._backend.by_id}"), seal, self.name)
+        seal = Seal.of(query(SEAL), self.name)
+        rows = query(f"SELECT id, number, checksum FROM trials ORDER BY {self._backend.by_id}")
+        return seal, check_scan(rows, query("SELECT checksum FROM notes"), seal, self.name)
+
+    def _reseal(self, query: Query, trials: int, *changed: str) -> int:
+        """Put a write into the seal: how many trials it added, and the checksums that came or went. Its revision."""
+        seal = Seal.of(query(SEAL), self.name)
+        query(
+            "UPDATE seal SET revision = ?, trials = ?, folded = ?",
+            (seal.revision + 1, seal.trials + trials, fold(seal.folded, *changed)),
+        )
+        return seal.revision + 1
 
     def claim(self, ids: Sequence[str], *, retry_failed: bool = False) -> Claim:
         """Take trials for this process, until :meth:`put`, :meth:`release`, :meth:`close` or its death.
@@ -149,20 +158,16 @@ class Store:
             kept = query("SELECT state, checksum, objectives FROM trials WHERE id = ?", (record.id,))
             claimed = query("SELECT attempts FROM claims WHERE id = ?", (record.id,))
             row = encode(record, record.attempts + max(claimed[0][0] - 1 if claimed else 0, 0))
-            seal = Seal.of(query(_SEAL), self.name)
             query("DELETE FROM claims WHERE id = ?", (record.id,))
             new = not kept or (kept[0][0] == "failed" and record.state != "failed")
+            revision = 0
             if new:
-                query(_UPSERT, row)
-                folded = fold(seal.folded, row[3], *[k[1] for k in kept])
-                query(
-                    "UPDATE seal SET revision = ?, trials = ?, folded = ?",
-                    (seal.revision + 1, seal.trials + (not kept), folded),
-                )
+                query(UPSERT, row)
+                revision = self._reseal(query, not kept, row[3], *[k[1] for k in kept])
             elif kept[0][0] == record.state == "complete" and kept[0][2] != row[8]:
                 raise StoreError(f"{self.name}: trial {record.number} ({record.id}) is kept with other objectives: two results")
         if new:
-            self._backend.acknowledge(seal.revision + 1)
+            self._backend.acknowledge(revision)
         return new
 
     def get(self, trial_id: str) -> Record | None:
@@ -172,7 +177,7 @@ class Store:
             StoreError: it is damaged.
         """
         with self._backend.reading() as query:
-            rows = query(f"SELECT {_ALL} FROM trials WHERE id = ?", (trial_id,))
+            rows = query(f"SELECT {ALL} FROM trials WHERE id = ?", (trial_id,))
         return self._decoded(rows[0]) if rows else None
 
     def _decoded(self, row: Sequence[Any]) -> Record:
@@ -188,14 +193,37 @@ class Store:
             StoreError: one is damaged or missing.
         """
         with self._backend.snapshot() as query:
-            _, keys = self._scan(query)
-            for some in _chunks([key for _, key in keys]):
-                marks = ", ".join("?" * len(some))
-                found = {row[0]: row for row in query(f"SELECT {_ALL} FROM trials WHERE id IN ({marks})", some)}
-                for one in some:
-                    if one not in found:
-                        raise StoreError(f"{self.name}: damaged: trial {one} cannot be found")
-                    yield self._decoded(found[one])
+            yield from self._read(query)
+
+    def _read(self, query: Query) -> Iterator[Record]:
+        _, keys = self._scan(query)
+        for some in _chunks(key for _, key in keys):
+            marks = ", ".join("?" * len(some))
+            found = {row[0]: row for row in query(f"SELECT {ALL} FROM trials WHERE id IN ({marks})", some)}
+            for one in some:
+                if one not in found:
+                    raise StoreError(f"{self.name}: damaged: trial {one} cannot be found")
+                yield self._decoded(found[one])
+
+    def export_parquet(self, path: str | Path) -> int:
+        """Write all trials to a Parquet file with page checksums (:mod:`rowline.traces.formats.trials`); how many. What
+        differs from run to run is left out: the same study gives the same bytes.
+
+        Raises:
+            StoreError: a trial is damaged or missing.
+            StoreWriteError: the file cannot be written; an older one stays.
+        """
+        from rowline.traces.formats.trials import Kinds, write_trials
+
+        kinds = Kinds()
+        with self._backend.snapshot() as query:
+            for record in self._read(query):
+                kinds.add(vars(record))
+            pieces = ([vars(r) for r in some] for some in _chunks(self._read(query)))
+            try:
+                return write_trials(path, kinds.columns(), pieces)
+            except OSError as error:
+                raise StoreWriteError(f"{path}: {error.strerror or error}") from error
 
     def counts(self) -> dict[State, int]:
         """How many trials there are in each state."""
@@ -207,10 +235,13 @@ class Store:
         """Keep plain data about the study (its space, its seed, ...) under a key; an older one is replaced."""
         written = text(body)
         with self._backend.writing() as query:
+            kept = query("SELECT checksum FROM notes WHERE id = ?", (key,))
             query(
                 "INSERT INTO notes VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body,"
                 " checksum = excluded.checksum", (key, written, checksum(key, written)),
             )  # fmt: skip
+            revision = self._reseal(query, 0, checksum(key, written), *[k[0] for k in kept])
+        self._backend.acknowledge(revision)
 
     def note(self, key: str) -> Any:
         """What :meth:`set_note` kept, or None.
@@ -218,8 +249,6 @@ class Store:
         Raises:
             StoreError: it is damaged.
         """
-        import json
-
         with self._backend.reading() as query:
             rows = query("SELECT id, body, checksum FROM notes WHERE id = ?", (key,))
         if not rows:
@@ -285,7 +314,7 @@ def _connect(target: str | Path, create: bool, min_free_bytes: int) -> Any:
     return PostgresBackend(str(target), create)
 
 
-def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
-    listed = list(ids)
-    for begin in range(0, len(listed), _CHUNK):
-        yield listed[begin : begin + _CHUNK]
+def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while some := list(islice(rest, _CHUNK)):
+        yield some

@@ -14,6 +14,12 @@ STATES: tuple[State, ...] = ("complete", "failed", "infeasible")
 VERSION = 1
 COLUMNS = ("id", "number", "state", "checksum", "attempts", "wall_s", "reason", "params", "objectives", "config", "stats")
 """Of table trials. The short ones come first: a scan of id and checksum then reads no overflow pages."""
+ALL = ", ".join(COLUMNS)
+UPSERT = (
+    f"INSERT INTO trials ({ALL}) VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{c} = excluded.{c}" for c in COLUMNS[1:])
+)
+SEAL = "SELECT version, revision, trials, folded FROM seal"
 
 TABLES = (
     "CREATE TABLE trials (id TEXT PRIMARY KEY, number BIGINT NOT NULL, state TEXT NOT NULL, checksum TEXT NOT NULL,"
@@ -159,25 +165,28 @@ class Seal:
         return cls(revision, trials, folded)
 
 
-def check_scan(rows: Sequence[Sequence[Any]], seal: Seal, name: str) -> list[tuple[int, str]]:
-    """Compare all rows ``(id, number, checksum)``, as the table has them, with the seal; return ``(number, id)`` in order.
+def check_scan(
+    rows: Sequence[Sequence[Any]], notes: Sequence[Sequence[Any]], seal: Seal, name: str
+) -> list[tuple[int, str]]:
+    """Compare all rows ``(id, number, checksum)``, as the table has them, and the notes' checksums with the seal; return
+    ``(number, id)`` in order.
 
     Identifiers that ascend strictly prove that a search for any of them ends at its row.
 
     Raises:
         StoreError: rows are missing, double, out of order or damaged.
     """
-    before, total = "", 0
+    before = ""
     keys: list[tuple[int, str]] = []
     for row in rows:
         if [type(v) for v in row] != [str, int, str] or row[0] <= before:
             raise StoreError(f"{name}: damaged: trial {len(keys) + 1} by id cannot be read or is out of order")
         before = row[0]
         keys.append((row[1], row[0]))
-        try:
-            total ^= int(row[2], 16)
-        except ValueError:
-            raise StoreError(f"{name}: damaged: checksum of trial {row[1]} cannot be read") from None
-    if (len(keys), f"{total:064x}") != (seal.trials, seal.folded):
+    try:
+        total = fold("0", *[row[2] for row in rows], *[row[0] for row in notes])
+    except (TypeError, ValueError):
+        raise StoreError(f"{name}: damaged: a checksum cannot be read") from None
+    if (len(keys), total) != (seal.trials, seal.folded):
         raise StoreError(f"{name}: damaged: {len(keys)} trials do not add up to the {seal.trials} that were sealed")
     return sorted(keys)
