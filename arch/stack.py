@@ -134,6 +134,7 @@ class AttentionPolicy(Spec):
     causal: AttentionTiles
     full: AttentionTiles = Field(description="not causal")
     decode: AttentionTiles = Field(description="not causal, or one query token; all rows of a head or of packed heads fit in")
+    decode_many: AttentionTiles | None = Field(default=None, description="one query token, more rows than that; None: as full")
     causal_few: AttentionTiles | None = Field(default=None, description="causal, all rows fit in; None: as causal")
     cut: AttentionTiles | None = Field(default=None, description="where keys may be cut into parts; None: as where they are not")
     split_kv: SplitKv
@@ -146,12 +147,15 @@ class AttentionPolicy(Spec):
     tile: Duration = Field(description="what a query tile costs beside its steps: to be scheduled, to begin and to end")
     tile_block: Duration = Field(description="the same for each 64 rows by 64 elements of its queries and results")
     sequences: Duration | None = Field(default=None, description="what FlashAttention 3's scheduler takes for 31 sequences")
+    parallel_count: Flag | None = Field(
+        default=None, description="FlashAttention 3 counts blocks of any number of sequences at once; None: up to 992, one by one"
+    )
     combine: Duration = Field(description="the kernel that adds up parts of split keys, its launch included, beside its traffic")
     kv_write: Duration = Field(description="what a CTA of a helper kernel takes beside its traffic")
     follow: Duration = Field(description="launch of a kernel that follows another of the same call")
     kv_write_reads: Count = Field(description="reads, one after another, of a CTA that writes a token into the cache")
     kv_write_warp: Count | None = Field(
-        default=None, description="bytes of a token's key that a warp writes, if they divide it, in CTAs of 4; None: a CTA a token"
+        default=None, description="bytes of a token's key that a warp of 4 writes, if they divide it; None: a CTA a token"
     )
 
 
@@ -231,7 +235,7 @@ class StackSpec(Spec):
         found["gemm.split_k"] = self.gemm.split_k
         found |= {f"rowwise.kernels.{name}": kernel for name, kernel in self.rowwise.kernels.items()}
         if self.attention is not None:
-            for name in ("causal", "causal_few", "full", "decode", "cut"):
+            for name in ("causal", "causal_few", "full", "decode", "decode_many", "cut"):
                 if getattr(self.attention, name) is not None:
                     found[f"attention.{name}"] = getattr(self.attention, name)
         return found

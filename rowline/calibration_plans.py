@@ -77,6 +77,21 @@ PLANS = {
         ),
         _keys("stack:cublas-ampere.attention.", *_ATTENTION),
     ),
+    "attention-sglang-hopper": Plan(
+        tuple(
+            GroupPlan(gpu, "sglang-0.5.14", "attention_aic.parquet", ops, ("bf16",), 120, 128)
+            for gpu in ("h100-sxm", "h200")
+            for ops in (PREFILL, DECODE)
+        ),
+        _keys("stack:sglang-hopper.attention.", *_ATTENTION, "sequences"),
+    ),
+    "attention-sglang-ampere": Plan(
+        tuple(
+            GroupPlan("a100-sxm-80gb", "sglang-0.5.10", "attention_aic.parquet", ops, ("bf16",), 200, 128)
+            for ops in (PREFILL, DECODE)
+        ),
+        _keys("stack:sglang-ampere.attention.", *_ATTENTION, "sequences"),
+    ),
 }  # fmt: skip
 
 

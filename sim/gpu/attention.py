@@ -1,10 +1,11 @@
 """Attention kernels: FlashAttention prefill and decode as grids of CTAs, with the small kernels that go with them."""
 
 from collections.abc import Iterator
-from math import gcd
+from math import gcd, log2
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...arch.stack import AttentionGeneration, AttentionPolicy
 from ...arch.values import Duration
@@ -35,6 +36,10 @@ BLOCK = 64 * 64
 """Elements of a block of queries and results, by which the ends of a tile are counted."""
 SCANNED = 31
 """Sequences that a warp of FlashAttention 3's scheduler looks at together."""
+SCHEDULED_ROWS = 4 * 16
+"""Rows of one product of each of an SM's warp schedulers (mma.sync m16n8k16)."""
+TOGETHER, TOGETHER_BYTES = 16, 50 << 20
+"""Heads of a sequence, at most, and bytes of their keys and values, whose tiles FlashAttention 3 takes longest first."""
 DYNAMIC = 992
 """Sequences up to which FlashAttention 3 counts blocks first."""
 _ORIGIN_Q, _ORIGIN_OUT, _ORIGIN_V, _ORIGIN_OLD = 1 << 40, 1 << 41, 1 << 42, 1 << 43
@@ -68,13 +73,16 @@ def run_attention(attention: Attention, chip: Chip, policy: AttentionPolicy, cos
     for extra in _helpers(attention, chip, policy, cut, share):
         result, kernels = result + extra, kernels + 1
     follow = _us(policy.follow, chip)
-    if cut.splits > 1:  # it may be launched while attention still runs, so its launch is in its cost
+    if cut.most > 1:  # it may be launched while attention still runs, so its launch is in its cost
         us += _us(policy.combine, chip) - follow
-    if policy.generation is AttentionGeneration.FA3:
-        counted = attention.batch <= DYNAMIC  # a CTA counts the blocks of each sequence first, and tiles read its counts
+    if policy.generation is not AttentionGeneration.FA2:
+        at_once = policy.parallel_count is not None and bool(policy.parallel_count.value)
+        counted = at_once or attention.batch <= DYNAMIC  # a kernel counts the blocks of each sequence, and tiles read its counts
+        persistent = policy.generation is AttentionGeneration.FA3 or cut.most > 1  # CTAs look for their tiles themselves
         scan = 0.0 if policy.sequences is None else _us(policy.sequences, chip)
-        us += scan * attention.batch / SCANNED * (2 if counted else 1)
+        us += scan * attention.batch / SCANNED * ((counted and not at_once) + persistent)
         kernels += counted
+    kernels += cut.most > 1 and cut.splits == 1  # nothing to add up, but the kernel was launched
     us += (kernels - 1) * follow + result.cycles / chip.clock_hz * 1e6
     waves = cut.units * cut.tiles * cut.splits / (chip.sms * cut.slots)
     choice = (
@@ -98,10 +106,7 @@ def _helpers(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Pla
     a, element = attention, ELEMENT_BYTES[attention.dtype]
     life = _cycles(policy.kv_write, chip)
     if a.phase != "encoder" and policy.separate_kv_write.value:
-        width = a.kv_heads * a.head_dim
-        reads = policy.kv_write_reads.value
-        threads, size = min(WRITE_THREADS, up(width, 32) * 32), width * element
-        yield copy(chip, Copy(a.batch * a.seq_q, threads, reads, 2 * size / reads, 2 * size, life), share.call)
+        yield copy(chip, _kv_write(a, policy, life), share.call)
     if turned(policy, cut):
         query_bytes = a.batch * a.heads * a.seq_q * a.head_dim * element
         ctas = up(round(query_bytes), COPY_BYTES)
@@ -110,9 +115,21 @@ def _helpers(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Pla
     if cut.splits > 1:
         rows = a.batch * a.heads * a.seq_q
         size = a.head_dim * min(rows, COMBINE_ROWS)
-        stages = 4 if policy.generation is AttentionGeneration.FA3 else 1
+        stages = 1 if policy.generation is AttentionGeneration.FA2 else 4
         ctas = up(rows, COMBINE_ROWS)
         yield copy(chip, Copy(ctas, COPY_THREADS, cut.splits, 4 * size, size * element, 0.0, stages), 1.0)
+
+
+def _kv_write(attention: Attention, policy: AttentionPolicy, life: float) -> Copy:
+    """New keys and values go into the cache: a CTA a token, or, where warps do that, four warps of one token or more."""
+    a, reads = attention, policy.kv_write_reads.value
+    tokens, width = a.batch * a.seq_q, a.kv_heads * a.head_dim
+    size = width * ELEMENT_BYTES[a.dtype]
+    if policy.kv_write_warp is None:
+        return Copy(tokens, min(WRITE_THREADS, up(width, 32) * 32), reads, 2 * size / reads, 2 * size, life)
+    warps = next(n for n in (4, 2, 1) if n == 1 or size % (n * policy.kv_write_warp.value) == 0)  # of a token
+    size *= 4 / warps
+    return Copy(up(tokens * warps, 4), 4 * 32, reads, 2 * size / reads, 2 * size, life)
 
 
 def turned(policy: AttentionPolicy, cut: Plan) -> bool:
@@ -142,13 +159,17 @@ def shares(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan,
 def step_cycles(chip: Chip, policy: AttentionPolicy, cut: Plan, dtype: str) -> float:
     """SM cycles of one block of keys: both products, and what of the softmax does not hide behind them.
 
-    In FlashAttention 2 the products of one CTA hide the softmax of another; where an SM has one CTA only, nothing hides.
+    On Ampere the products of some rows hide the softmax of others: of 16 rows a warp scheduler, nothing, of twice as many
+    ``exposed_softmax`` stays, and so on. On Hopper warp groups take turns, as many as there are.
     """
     scores = cut.queries * cut.keys
     products = 2 * scores * cut.lanes / chip.macs(dtype)
     softmax = scores * (1 / chip.sfu_per_cycle + policy.softmax_operations.value / chip.simt_macs["fp32"])
-    alone = policy.generation is AttentionGeneration.FA2 and cut.units * cut.tiles * cut.splits <= chip.sms
-    return products + softmax * (1.0 if alone else policy.exposed_softmax.value / 1000)
+    exposed = policy.exposed_softmax.value / 1000
+    if policy.generation is not AttentionGeneration.FA3:
+        rows = cut.queries * min(cut.slots, up(cut.units * cut.tiles * cut.splits, chip.sms))
+        exposed **= log2(max(1.0, rows / SCHEDULED_ROWS))
+    return products + softmax * exposed
 
 
 def _attend(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan, share: Shares) -> GridResult:
@@ -206,8 +227,9 @@ def _grid(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan, 
     cta[:, :, gl.C_PRE_GRANULES], cta[:, :, gl.C_PRE_BYTES] = q_granules, round(q_bytes)
     cta[:, :, gl.C_OUT_FIRST] = _ORIGIN_OUT + (unit * n + np.arange(n)) * out_granules
     cta[:, :, gl.C_OUT_GRANULES], cta[:, :, gl.C_OUT_BYTES] = out_granules, round(out_bytes)
-    ends = _cycles(policy.tile, chip) + _cycles(policy.tile_block, chip) * cut.queries * cut.lanes / BLOCK
-    each = step + ends / steps.ravel()[kept]
+    ends = _cycles(policy.tile, chip) + _cycles(policy.tile_block, chip) * cut.queries * a.head_dim / BLOCK
+    apart = policy.generation is AttentionGeneration.FA3_AMPERE  # another CTA of the SM computes meanwhile
+    each = step + (0.0 if apart else ends / steps.ravel()[kept])
     cta[:, :, gl.C_STEP_TICKS] = np.round(each * gl.TICKS).astype(np.int64)
     kv_granules = up(cut.units, sharing) * span
     parts = (
@@ -218,8 +240,20 @@ def _grid(attention: Attention, chip: Chip, policy: AttentionPolicy, cut: Plan, 
         Resident(_ORIGIN_V, kv_granules, share.keys, a.phase == "prefill"),
     )
     ahead = fa3 and cut.queries > WARP_GROUP_ROWS  # persistent CTAs; the loads of the next tile begin while one is written
+    if a.phase == "prefill" and fa3:
+        together = TOGETHER
+        while together > 1 and together * 2 * size * a.seq_kv > TOGETHER_BYTES:
+            together //= 2
+        cta = _longest_first(cta, min(together, a.heads // cut.group))
     return Grid(
         cta.reshape(-1, gl.N_CTA), cut.slots, cut.stages, chunk, granule_bytes, out_bytes / out_granules,
-        gl.LOADS_OVERLAP if ahead else gl.NO_OVERLAP, chip.l2_latency, OUT_BYTES, 0.0,
+        gl.LOADS_OVERLAP if ahead else gl.NO_OVERLAP, chip.l2_latency + (ends if apart else 0.0), OUT_BYTES, 0.0,
         residents=[part for part in parts if part.granules and part.share > 0],
     )  # fmt: skip
+
+
+def _longest_first(cta: NDArray[np.int64], together: int) -> NDArray[np.int64]:
+    """CTAs [units, tiles, N_CTA] in the order in which they are given out: tile by tile of some units that go together."""
+    whole = len(cta) // together * together
+    first = cta[:whole].reshape(-1, together, *cta.shape[1:]).swapaxes(1, 2).reshape(-1, cta.shape[2])
+    return np.concatenate((first, cta[whole:].swapaxes(0, 1).reshape(-1, cta.shape[2])))

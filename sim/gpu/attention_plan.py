@@ -30,6 +30,7 @@ class Plan(NamedTuple):
         stages, slots: steps that the copy pipeline holds; CTAs on an SM.
         group: query heads that are rows of one tile; units: sequences times what is left of the heads.
         tiles: query tiles of a unit; splits: parts that its keys are cut into.
+        most: parts that the keys may be cut into, as decided before the lengths are known; beyond 1, parts are added up.
     """
 
     queries: int
@@ -41,6 +42,7 @@ class Plan(NamedTuple):
     units: int
     tiles: int
     splits: int
+    most: int
 
 
 def up(whole: int, part: int) -> int:
@@ -60,27 +62,32 @@ def plan(attention: Attention, chip: Chip, policy: AttentionPolicy) -> Plan:
         raise ValueError(f"{a.heads} query heads do not share {a.kv_heads} key heads evenly")
     if a.phase != "encoder" and a.seq_q > a.seq_kv:
         raise ValueError(f"{a.seq_q} queries of {a.seq_kv} keys")
-    fa3 = policy.generation is AttentionGeneration.FA3
+    fa3 = policy.generation is not AttentionGeneration.FA2
     packed = bool(policy.pack_gqa.value) and (fa3 or a.seq_q == 1)
     group = a.heads // a.kv_heads if packed else 1
     causal = a.phase == "prefill" and a.seq_q > 1
     few = (policy.causal_few or policy.causal) if causal else policy.decode
     tile = few.tile(a.head_dim)
     if a.seq_q * group > tile.queries:
-        tile = (policy.causal if causal else policy.full).tile(a.head_dim)
+        many = policy.full if a.phase == "encoder" else policy.decode_many or policy.full
+        tile = (policy.causal if causal else many).tile(a.head_dim)
     units = a.batch * a.heads // group
+    parts = tile if policy.cut is None else policy.cut.tile(a.head_dim)
+    tiles, blocks, splits, most = up(a.seq_q * group, parts.queries), up(a.seq_kv, parts.keys), 1, 1
+    if policy.split_kv is SplitKv.FILL_SMS and blocks > policy.few_blocks.value:
+        if fa3:
+            most = wave_splits(units // a.batch * tiles, chip.sms, blocks, policy.max_splits.value)
+            splits = _splits_fa3(chip.sms, units * tiles, blocks, most)
+        elif a.seq_q == 1 and group > 1:
+            splits = most = wave_splits(units * tiles, 2 * chip.sms, blocks, policy.max_splits.value, even=True)
+    if most > 1:
+        tile = parts
     tiles = up(a.seq_q * group, tile.queries)
     lanes = next((size for size in ((64, 96, 128, 192, 256) if fa3 else range(32, 513, 32)) if a.head_dim <= size), a.head_dim)
     size = ELEMENT_BYTES[a.dtype] * lanes
     shared = (tile.queries + 2 * tile.keys * tile.stages) * size + chip.cta_shared_bytes
     slots = min(int(chip.shared_bytes // shared), REGISTERS // (THREAD_REGISTERS * 32 * tile.warps))
-    blocks, splits = up(a.seq_kv, tile.keys), 1
-    if policy.split_kv is SplitKv.FILL_SMS and blocks > policy.few_blocks.value:
-        if fa3:
-            splits = _splits_fa3(chip.sms, units // a.batch, a.batch, tiles, blocks, policy.max_splits.value)
-        elif a.seq_q == 1 and group > 1:
-            splits = wave_splits(units * tiles, 2 * chip.sms, blocks, policy.max_splits.value, even=True)
-    return Plan(tile.queries, tile.keys, lanes, max(2, tile.stages), max(1, slots), group, units, tiles, splits)
+    return Plan(tile.queries, tile.keys, lanes, max(2, tile.stages), max(1, slots), group, units, tiles, splits, most)
 
 
 def wave_splits(tiles: int, slots: int, blocks: int, most: int, even: bool = False) -> int:
@@ -96,11 +103,10 @@ def wave_splits(tiles: int, slots: int, blocks: int, most: int, even: bool = Fal
     return next(n for n in able if filled[n] >= ENOUGH_EFFICIENCY * max(filled.values()))
 
 
-def _splits_fa3(sms: int, heads: int, batch: int, tiles: int, blocks: int, most: int) -> int:
-    """FlashAttention 3 with sequences of any length: an upper limit as if one sequence were alone, then parts of even size."""
-    limit = wave_splits(heads * tiles, sms, blocks, most)
-    blocks_per_sm = int(np.ceil(batch * tiles * blocks * MARGIN * heads / sms))
-    return max(1, min(up(blocks, blocks_per_sm), limit))
+def _splits_fa3(sms: int, tiles: int, blocks: int, most: int) -> int:
+    """FlashAttention 3 with sequences of any length: parts of even size, up to the limit as if one sequence were alone."""
+    blocks_per_sm = int(np.ceil(tiles * blocks * MARGIN / sms))
+    return max(1, min(up(blocks, blocks_per_sm), most))
 
 
 def steps_of_tiles(attention: Attention, cut: Plan) -> NDArray[np.int64]:

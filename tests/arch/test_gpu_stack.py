@@ -48,9 +48,10 @@ def test_versions() -> None:
 # framework, architecture, type -> stack, how
 MATCHES = [
     ("vllm-0.24.0", "hopper", "bf16", "cublas-hopper", "exact"),
-    ("sglang-0.5.14", "hopper", "fp8", "cublas-hopper", "exact"),
+    ("sglang-0.5.14", "hopper", "fp8", "sglang-hopper", "exact"),
     ("vllm-0.14.0", "ampere", "bf16", "cublas-ampere", "exact"),
-    ("sglang-0.5.10", "ampere", None, "cublas-ampere", "exact"),
+    ("sglang-0.5.10", "ampere", None, "sglang-ampere", "exact"),
+    ("sglang-0.5.10", "ada", "bf16", "cublas-ampere", "generic for ada"),
     ("cublas-cuda10.1", "turing", "fp32", "cublas-turing", "exact"),
     ("torch-2.1.0-cu121", "turing", "fp32", "torch-2.1-simt", "exact"),
     ("vllm-0.24.0", "ada", "bf16", "cublas-ampere", "nearest version of vllm: vllm-0.14.0"),
