@@ -47,6 +47,18 @@ def _mac(preset: str) -> tuple[tuple[str, ...], ...]:
 _HOPPER_CHIP = _keys("gpu:h100-sxm.achieved.", *_HOPPER_SHARES) + _keys("gpu:h200.achieved.", "dram_read", "dram_write")
 _AMPERE_CHIP = _keys("gpu:a100-sxm-80gb.achieved.", *_CHIP)
 
+_ROWWISE_STACKS = ("torch-2.1-simt", "cublas-ampere", "cublas-hopper", "cublas-turing")
+
+
+def _rowwise(kernels: tuple[str, ...], stacks: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Instructions of kernels, the same in all stacks."""
+    return tuple(
+        tuple(f"stack:{stack}.rowwise.kernels.{name}.{number}" for stack in stacks)
+        for name in kernels
+        for number in ("instructions", "fixed")
+    )
+
+
 PLANS = {
     "gemm-hopper": Plan(
         (
@@ -91,6 +103,25 @@ PLANS = {
             for ops in (PREFILL, DECODE)
         ),
         _keys("stack:sglang-ampere.attention.", *_ATTENTION, "sequences"),
+    ),
+    "rowwise": Plan(
+        tuple(
+            GroupPlan(gpu, "torch-2.1.0-cu121", "rowwise.parquet", (op,), ("fp32",), 40)
+            for gpu in ("t4", "a100-pcie-40gb", "a100-pcie-80gb")
+            for op in ("softmax", "layernorm")
+        )
+        + tuple(
+            GroupPlan(gpu, "torch+sarathi", "rowwise.parquet", (op,), ("fp16",), 40)
+            for gpu in ("a100-sxm-80gb", "h100-sxm")
+            for op in ("add", "gelu", "silu_mul", "rmsnorm")
+        ),
+        tuple(
+            tuple(f"stack:{stack}.rowwise.{name}" for stack in _ROWWISE_STACKS) for name in ("scalar", "sync", "l1_share")
+        )
+        + _keys("stack:torch-2.1-simt.", "rowwise.ramp", "fixed.eager_after")
+        + _rowwise(("softmax", "layernorm"), _ROWWISE_STACKS)
+        + _rowwise(("gelu", "silu_mul", "rmsnorm"), _ROWWISE_STACKS[1:])
+        + _keys("gpu:h100-sxm.micro.", "dram_copy_bandwidth"),
     ),
 }  # fmt: skip
 

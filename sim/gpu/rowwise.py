@@ -12,7 +12,7 @@ import numpy as np
 
 from ...arch.stack import RowwiseForm, RowwiseKernel, RowwisePolicy
 from ..kernels import gpu_rowwise as gr
-from ..kernels.gpu_cache import NOT_RECENT, Cache, new_cache
+from ..kernels.gpu_cache import NOT_RECENT, Cache, dirty, new_cache
 from ..kernels.gpu_layout import TICKS
 from ..kernels.gpu_warm import SHARE_ONE, warm_share
 from .engine import GridResult, KernelRun, rate, ticks
@@ -226,12 +226,26 @@ def _simulate(launch: Shape, chip: Chip, costs: Costs, loop: Loop, of: int, left
     cache = new_cache(max(1, round(chip.l2_usable_bytes)), int(p[gr.W_READ_BYTES]), policy=NOT_RECENT)
     _warm(cache, launch, chip, loop, of)
     out, noted = np.zeros(gr.N_DONE, np.int64), np.zeros((2, gr.N_DONE), np.int64)
+    before = dirty(cache)
     gr.run_rows(p, issue, _state(chip.sms, launch.slots), cache, out, noted)
+    if not loop.cold and not launch.produced:
+        _left_over(p, out, dirty(cache) - before)
     if left_out:
         events = out[gr.Q_EVENTS]
         out += (noted[1] - noted[0]) // wave * left_out // span
         out[gr.Q_EVENTS] = events
     return _result(out.tolist())
+
+
+def _left_over(p: gr.Ints, out: gr.Ints, lines: int) -> None:
+    """Over and over, a call also writes what the one before it left in the L2: lines more than this one found there.
+
+    That takes longer only where the DRAM has no time to spare.
+    """
+    if lines > 0:
+        out[gr.Q_DRAM_WRITE] += lines * p[gr.W_WRITE_BYTES]
+        busy = out[gr.Q_DRAM_READ] * p[gr.W_DRAM_READ_RATE] + out[gr.Q_DRAM_WRITE] * p[gr.W_DRAM_WRITE_RATE]
+        out[gr.Q_END] = max(out[gr.Q_END], busy >> gr.RATE_BITS)
 
 
 def _warm(cache: Cache, launch: Shape, chip: Chip, loop: Loop, ctas: int) -> None:

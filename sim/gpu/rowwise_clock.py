@@ -33,7 +33,7 @@ def stream_chip(gpu: GpuSpec, chip: Chip) -> Chip:
         left = 3 / micro.dram_triad_bandwidth.value - 2 / copy
         read = min(read, 1 / left) if left > 0 else read
     latency = chip.dram_latency
-    if micro.dram_latency is not None:
+    if micro.dram_latency is not None and gpu.achieved.dram_latency is None:  # under load it is more than of one load alone
         latency = max(0.0, _cycles(micro.dram_latency, chip.clock_hz) - chip.l2_latency)
     l2_bytes = chip.l2_bytes if micro.l2_bandwidth is None else micro.l2_bandwidth.value / chip.clock_hz
     return replace(

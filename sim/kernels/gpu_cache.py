@@ -215,6 +215,15 @@ def resident(cache, first, count):
 
 
 @kernel
+def dirty(cache):
+    """How many lines are dirty."""
+    found = np.int64(0)
+    for tag in cache.tags:
+        found += 1 if tag >= 0 and tag & 1 else 0
+    return found
+
+
+@kernel
 def write_back(cache):
     """Make all lines clean; how many were dirty."""
     tags = cache.tags

@@ -12,6 +12,7 @@ from rowline.sim.gpu.loop import Launch, Loop
 from rowline.sim.gpu.machine import Chip
 from rowline.sim.gpu.protocols import kernel_of
 from rowline.sim.gpu.rowwise_clock import at_clock, capped_share, stream_chip, waiting_share
+from rowline.sim.kernels.gpu_cache import dirty, new_cache, warm, write_back
 
 SIMT, HALF = load_stack("torch-2.1-simt"), load_stack("cublas-ampere")
 COLD = Loop(cold=True)
@@ -114,6 +115,23 @@ def test_more_instructions_take_longer_only_where_they_bind() -> None:
     norm, add = Rowwise("layernorm", "fp32", 30_000, 512), Rowwise("add", "fp32", 30_000, 2048)
     assert run(norm, slow).us > 1.5 * run(norm, on).us
     assert run(add, slow).us == pytest.approx(run(add, on).us, rel=0.05)
+
+
+@pytest.mark.parametrize("op", ["gelu", "softmax", "layernorm"])
+def test_a_loop_writes_what_it_makes(op: str) -> None:
+    """Calls of more than the L2 holds, one after another: what one leaves there the next one writes, so each writes its output."""
+    on, bytes_of = chip(), 4.0 * 16000 * 800
+    loop, cold = run(Rowwise(op, "fp32", 16000, 800), on, Loop()), run(Rowwise(op, "fp32", 16000, 800), on)
+    assert loop.result.dram_write_bytes == pytest.approx(bytes_of, rel=0.04)
+    assert cold.result.dram_write_bytes < loop.result.dram_write_bytes
+
+
+def test_dirty_lines_are_counted() -> None:
+    cache = new_cache(64 * 16, 1, 16)
+    warm(cache, 0, 100, 1)
+    warm(cache, 1000, 50, 0)
+    assert dirty(cache) == 100
+    assert write_back(cache) == 100 and dirty(cache) == 0
 
 
 def test_an_operation_of_two_kernels() -> None:
