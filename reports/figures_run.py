@@ -72,7 +72,7 @@ def roofline(ops: pd.DataFrame, peaks: Ceilings, traffic: Sequence[str]) -> tupl
         })  # fmt: skip
     layout = {
         "xaxis": LOG | {"title": {"text": f"operations a byte of {peaks.traffic}"}},
-        "yaxis": LOG | {"title": {"text": "operations/s"}}, "margin": MARGIN, "legend": LEGEND,
+        "yaxis": LOG | {"title": {"text": "operations/s"}, "automargin": True}, "margin": MARGIN, "legend": LEGEND,
     }  # fmt: skip
     return {"id": "roofline", "data": data, "layout": layout}, absent
 

@@ -72,7 +72,7 @@ def history(identity: str, trials: Sequence[Trial], objective: Objective) -> Plo
 
 def _axis(objective: Objective) -> dict[str, Any]:
     way = "smaller is better" if objective.minimise else "larger is better"
-    return {"title": {"text": f"{label(objective.name)} ({way})"}, "exponentformat": "power"}
+    return {"title": {"text": f"{label(objective.name)} ({way})"}, "exponentformat": "power", "automargin": True}
 
 
 def parallel(trials: Sequence[Trial], best: Sequence[Trial], objectives: Sequence[Objective]) -> Plot:
@@ -173,6 +173,6 @@ def stacked(identity: str, parts: Mapping[str, Mapping[str, float]], unit: str) 
          "hovertemplate": f"%{{x}}, {label(name)}: %{{y}} {unit}<extra></extra>"}
         for name, column in values.items()
     ]  # fmt: skip
-    layout = {"barmode": "stack", "yaxis": {"title": {"text": unit}}, "xaxis": {"type": "category"}, "margin": MARGIN,
-              "legend": LEGEND}  # fmt: skip
+    layout = {"barmode": "stack", "yaxis": {"title": {"text": unit}, "automargin": True}, "xaxis": {"type": "category"},
+              "margin": MARGIN, "legend": LEGEND}  # fmt: skip
     return {"id": identity, "data": data, "layout": layout, "tools": False}

@@ -108,7 +108,7 @@ def cards(stats: dict[str, Any]) -> list[tuple[str, str]]:
         (f"of {_si(peak, 'B/s')} peak", f"{rate / peak:.1%}" if peak else "-"),
     ]  # fmt: skip
     shares_of = {"row_hit_rate": "row hits", "pim_utilization": "MAC columns of the time", "l2_hit_rate": "L2 hits"}
-    return found + [(name, f"{stats[key]:.1%}") for key, name in shares_of.items() if key in stats]
+    return found + [(name, f"{stats[key]:.1%}") for key, name in shares_of.items() if stats.get(key) is not None]
 
 
 def phase_table(stats: dict[str, Any]) -> Table:

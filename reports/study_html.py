@@ -230,7 +230,7 @@ def parts_of(report: StudyReport) -> list[tuple[str, str, str, dict[str, dict[st
             each = report.stats.get(trial.id, {}).get(key)
             if isinstance(each, dict):
                 numbers = {str(k): v * factor for k, v in each.items() if isinstance(v, (int, float)) and v >= 0}
-                parts[f"trial {trial.number}"] = numbers
+                parts[f"#{trial.number}"] = numbers
         if any(parts.values()):
             found.append((identity, title, unit, parts))
     return found

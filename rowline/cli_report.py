@@ -1,5 +1,6 @@
 """The verbs ``report``, ``compare`` and ``timeline``. Imports nothing heavy: each verb imports what it needs."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,3 +29,22 @@ def report(
     with partial_file(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
     print(f"wrote {path}")
+
+
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, or their stats.json; two or more.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+) -> None:
+    """Put runs side by side: results with ratios to the first run, and keys in which the configurations differ.
+
+    Example: rowline compare out/base out/faster-clock
+    """
+    from rowline.comparing import compare as compared
+
+    answer = compared(runs)
+    if as_json:
+        print(json.dumps(answer))
+    else:
+        from rowline.terminal_compare import print_comparison
+
+        print_comparison(answer)

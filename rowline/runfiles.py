@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from rowline.arch.gpu import GpuSpec
 from rowline.arch.loader import build
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_STATS_BYTES = 16_000_000
+Amount = Annotated[float, Field(ge=0, le=1e30)]
+Number = Annotated[float, Field(ge=-1e30, le=1e30)]
+Whole = Annotated[int, Field(ge=0, le=1 << 80)]
 STATS, CONFIG, OPS = "stats.json", "config.yaml", "ops.parquet"
 
 
@@ -29,10 +32,10 @@ class _Loose(BaseModel):
 
 
 class _Phase(_Loose):
-    latency_s: NonNegativeFloat
-    tokens: NonNegativeInt
-    tokens_per_s: NonNegativeFloat
-    energy_j: NonNegativeFloat
+    latency_s: Amount
+    tokens: Whole
+    tokens_per_s: Amount
+    energy_j: Amount
 
 
 class _Phases(_Loose):
@@ -46,9 +49,9 @@ class _Kernel(_Loose):
     phase: str
     shape: dict[str, int | float | str | bool | list[int] | None]
     dtype: str
-    calls: NonNegativeInt
-    us: NonNegativeFloat
-    share: NonNegativeFloat
+    calls: Whole
+    us: Amount
+    share: Amount
     choice: str
     bound: str
 
@@ -58,23 +61,26 @@ class _Stats(_Loose):
     workload: str
     prompt_tokens: PositiveInt
     generated_tokens: PositiveInt
-    latency_s: NonNegativeFloat
-    prefill_latency_s: NonNegativeFloat
-    decode_latency_s: NonNegativeFloat
-    tpot_s: NonNegativeFloat | None
-    energy_j: NonNegativeFloat
-    energy_breakdown_j: dict[str, float]
-    energy_by_op_class_j: dict[str, float]
-    latency_breakdown_s: dict[str, float]
-    latency_by_term_s: dict[str, float]
-    macs: NonNegativeInt
-    effective_bandwidth_bytes_per_s: NonNegativeFloat
-    peak_bandwidth_bytes_per_s: NonNegativeFloat
+    latency_s: Amount
+    prefill_latency_s: Amount
+    decode_latency_s: Amount
+    tpot_s: Amount | None
+    energy_j: Amount
+    energy_breakdown_j: dict[str, Number]
+    energy_by_op_class_j: dict[str, Number]
+    latency_breakdown_s: dict[str, Number]
+    latency_by_term_s: dict[str, Number]
+    macs: Whole
+    effective_bandwidth_bytes_per_s: Amount
+    peak_bandwidth_bytes_per_s: Amount
+    row_hit_rate: Number | None = None
+    pim_utilization: Number | None = None
+    l2_hit_rate: Number | None = None
     phases: _Phases
     assumed: list[str]
     fitted: list[str]
     notes: list[str]
-    commands: dict[str, NonNegativeInt] | None = None
+    commands: dict[str, Whole] | None = None
     kernels: list[_Kernel] | None = None
     provenance: dict[str, Any] | None = None
 
