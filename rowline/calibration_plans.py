@@ -106,12 +106,16 @@ PLANS = {
     ),
     "rowwise": Plan(
         tuple(
-            GroupPlan(gpu, "torch-2.1.0-cu121", "rowwise.parquet", (op,), ("fp32",), 40)
+            GroupPlan(gpu, "torch-2.1.0-cu121", "rowwise.parquet", (op,), ("fp32",), 24)
             for gpu in ("t4", "a100-pcie-40gb", "a100-pcie-80gb")
             for op in ("softmax", "layernorm")
         )
         + tuple(
-            GroupPlan(gpu, "torch+sarathi", "rowwise.parquet", (op,), ("fp16",), 40)
+            GroupPlan(gpu, "torch-2.1.0-cu121", "rowwise.parquet", ("add", "gelu"), ("fp32",), 24)
+            for gpu in ("t4", "a100-pcie-40gb")
+        )
+        + tuple(
+            GroupPlan(gpu, "torch+sarathi", "rowwise.parquet", (op,), ("fp16",), 24)
             for gpu in ("a100-sxm-80gb", "h100-sxm")
             for op in ("add", "gelu", "silu_mul", "rmsnorm")
         ),
@@ -120,8 +124,7 @@ PLANS = {
         )
         + _keys("stack:torch-2.1-simt.", "rowwise.ramp", "fixed.eager_after")
         + _rowwise(("softmax", "layernorm"), _ROWWISE_STACKS)
-        + _rowwise(("gelu", "silu_mul", "rmsnorm"), _ROWWISE_STACKS[1:])
-        + _keys("gpu:h100-sxm.micro.", "dram_copy_bandwidth"),
+        + _rowwise(("gelu", "silu_mul", "rmsnorm"), _ROWWISE_STACKS[1:]),
     ),
 }  # fmt: skip
 

@@ -229,7 +229,7 @@ def _simulate(launch: Shape, chip: Chip, costs: Costs, loop: Loop, of: int, left
     before = dirty(cache)
     gr.run_rows(p, issue, _state(chip.sms, launch.slots), cache, out, noted)
     if not loop.cold and not launch.produced:
-        _left_over(p, out, dirty(cache) - before)
+        _left_over(p, out, int(dirty(cache) - before))
     if left_out:
         events = out[gr.Q_EVENTS]
         out += (noted[1] - noted[0]) // wave * left_out // span

@@ -119,7 +119,7 @@ def test_more_instructions_take_longer_only_where_they_bind() -> None:
 
 @pytest.mark.parametrize("op", ["gelu", "softmax", "layernorm"])
 def test_a_loop_writes_what_it_makes(op: str) -> None:
-    """Calls of more than the L2 holds, one after another: what one leaves there the next one writes, so each writes its output."""
+    """Calls of more than the L2 holds, one after another: what one leaves there the next writes, so each writes its output."""
     on, bytes_of = chip(), 4.0 * 16000 * 800
     loop, cold = run(Rowwise(op, "fp32", 16000, 800), on, Loop()), run(Rowwise(op, "fp32", 16000, 800), on)
     assert loop.result.dram_write_bytes == pytest.approx(bytes_of, rel=0.04)
