@@ -86,8 +86,10 @@ class PostgresBackend:
 
     def _revive(self) -> None:
         """Connect again after a lost connection, with this process's proof of life."""
-        if not self._connection.closed and not self._connection.broken:
-            return
+        with suppress(self._psycopg.OperationalError):
+            if not self._connection.closed:
+                self._connection.execute("")
+                return
         for wait_s in RECONNECT_S:
             time.sleep(wait_s)
             try:

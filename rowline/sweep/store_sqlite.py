@@ -20,6 +20,7 @@ from rowline.sweep.store_rows import FIRST_SEAL, TABLES, StoreBusyError, StoreEr
 Query = Callable[..., list[tuple[Any, ...]]]
 BUSY_S = 30.0
 _TABLES = tuple(f"{t} WITHOUT ROWID" for t in TABLES)
+_ACKED_LENGTH = 30
 _BROKEN_WRITES = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
 
 
@@ -43,7 +44,7 @@ class SqliteBackend:
         self.name = str(self._path)
         self.owner = uuid.uuid4().hex
         self._lock: int | None = None
-        if not create and not self._path.exists() and not self._acked.exists():
+        if not create and not self._path.exists() and not self.acknowledged():
             raise StoreError(f"{self.name}: no study there")
         with self._guard():
             if create:
@@ -62,10 +63,12 @@ class SqliteBackend:
             if self._path.stat().st_size == 0:
                 raise StoreError(f"{self.name}: damaged: empty")
             return
-        if self._acked.exists():
+        if self.acknowledged():
             raise StoreError(f"{self.name}: gone, but {self._acked.name} says that trials were kept")
         partial = self._path.with_name("study.db.partial")
-        for suffix in ("-wal", "-shm", ".partial", ".partial-wal", ".partial-shm"):
+        partial.write_bytes(_acked_line(0) + _acked_line(0))
+        os.replace(partial, self._acked)
+        for suffix in ("-wal", "-shm", ".partial-journal", ".partial-wal", ".partial-shm"):
             Path(self.name + suffix).unlink(missing_ok=True)
         with closing(sqlite3.connect(partial, isolation_level=None)) as fresh:
             fresh.execute("PRAGMA synchronous=FULL")
@@ -154,11 +157,12 @@ class SqliteBackend:
                 raise
 
     def acknowledge(self, revision: int) -> None:
-        """Note that a write was acknowledged. Behind is safe, so it needs no sync and no lock."""
+        """Note that a write was acknowledged. Behind is safe, so it needs no sync and no lock; of the two lines one stays
+        readable whatever happens to the other."""
         with self._guard():
             handle = os.open(self._acked, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
-                os.pwrite(handle, _acked_line(revision), 0)
+                os.pwrite(handle, _acked_line(revision), revision % 2 * _ACKED_LENGTH)
             finally:
                 os.close(handle)
 
@@ -169,15 +173,16 @@ class SqliteBackend:
             StoreError: the note is damaged.
         """
         try:
-            line = self._acked.read_bytes()
+            data = self._acked.read_bytes()
         except FileNotFoundError:
             return 0
         except OSError as error:
             raise StoreError(f"{self._acked}: {error.strerror}") from error
-        head = line[:20]
-        if not head.isdigit() or line != _acked_line(int(head)):
+        found = [line[:20] for line in (data[:_ACKED_LENGTH], data[_ACKED_LENGTH:]) if line[:20].isdigit()]
+        sound = [int(digits) for digits in found if _acked_line(int(digits)) in data]
+        if not sound:
             raise StoreError(f"{self._acked}: damaged; remove it to go on without knowing whether trials are missing")
-        return int(head)
+        return max(sound)
 
     def check_room(self) -> None:
         """Refuse new work while there is still room to finish what runs.
