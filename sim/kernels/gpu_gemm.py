@@ -10,8 +10,8 @@ M_TILE_M, M_TILE_N, M_TILE_K, M_STAGES, M_SLOTS, M_CLUSTER, M_OVERLAP, N_MENU = 
 
 # what the estimate needs: the chip at its clock (cycles, bytes a cycle) and what of the operands the L2 holds
 (
-    E_SMS, E_MACS, E_STEP, E_STEP_LEAST, E_PORT, E_L2, E_L2_LATENCY, E_DRAM_READ, E_DRAM_WRITE, E_DRAM_LATENCY, E_EPILOGUE, E_EPILOGUE_RATE,
-    E_CTA_LAUNCH, E_SPLIT, E_A_BYTES, E_B_BYTES, E_OUT_BYTES, E_A_MISS, E_B_MISS, E_OUT_MISS, N_ESTIMATE,
+    E_SMS, E_MACS, E_STEP, E_STEP_LEAST, E_PORT, E_L2, E_L2_LATENCY, E_DRAM_READ, E_DRAM_WRITE, E_DRAM_LATENCY, E_EPILOGUE,
+    E_EPILOGUE_RATE, E_CTA_LAUNCH, E_SPLIT, E_A_BYTES, E_B_BYTES, E_OUT_BYTES, E_A_MISS, E_B_MISS, E_OUT_MISS, N_ESTIMATE,
 ) = range(21)  # fmt: skip
 SHARPNESS = 4.0
 """Power of the mean in which the estimate joins the times of arithmetic and of DRAM, which overlap but not wholly."""
