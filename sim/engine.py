@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .kept import Keeper
 from .kernels import layout as at
 from .mapping.pim_gpt import Mapping
 from .pim_machine import PassRun, PimMachine, Records
@@ -58,18 +59,20 @@ def simulate(
     prompt_tokens: int,
     generated_tokens: int,
     on_pass: Callable[[int, int], None] = lambda done, total: None,
+    keeper: Keeper | None = None,
 ) -> RawRun:
     """Simulate every command of a generation.
 
     Args:
         on_pass: called with (passes done, passes in all) after each pass.
+        keeper: holds what other simulations made: timing tables and command streams.
 
     Raises:
         SimulationError: the machine cannot hold or time what the mapping asks for.
     """
     runs = plan_passes(mapping, prompt_tokens, generated_tokens)
     classes = sorted({s.op_class for s in mapping.slots})
-    machine = PimMachine(mapping, runs, classes)
+    machine = PimMachine(mapping, runs, classes, keeper)
     host_end = run_host(machine, lambda index: on_pass(index + 1, len(runs)))
     clock, latest = mapping.system.device.device_clock, int(machine.records.pim[:, 1].max())
     end_ps = max(host_end, clock.edge_ps(latest + 1))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from ..arch.device import ELEMENT_BYTES
 from ..traces.commands import ISSUED
 from .asic_cost import softmax_cycles
-from .compile import compile_device
+from .compile import TimingTable, compile_device
+from .kept import Anew, Keeper
 from .kernels import channels as kernels
 from .kernels import inorder
 from .kernels import layout as at
@@ -66,11 +67,11 @@ class Records:
 class PimMachine:
     """Implements :class:`rowline.sim.processes.host.Machine` for a mapping."""
 
-    def __init__(self, mapping: Mapping, runs: list[PassRun], classes: list[str]):
+    def __init__(self, mapping: Mapping, runs: list[PassRun], classes: list[str], keeper: Keeper | None = None):
         self.mapping, self.runs, self.passes = mapping, runs, len(runs)
         self.device, self.host = mapping.system.device, mapping.system.host
-        self.lowering = Lowering(mapping)
-        self.table = compile_device(self.device, used=_used_commands(mapping))
+        self.lowering = Lowering(mapping, keeper)
+        self.table = _table(mapping, keeper or Anew())
         n_channels, n_commands = mapping.system.channels.value, len(self.device.dram_standard.commands)
         width = at.N_RESULT + len(self.device.dram_standard.rules)
         size = self.table.state_size
@@ -166,6 +167,12 @@ class PimMachine:
             result = np.zeros(self.records.waits.shape[1], np.int64)
             inorder.finish(*self._table, state, end, result, counts, self._no_log)
         return counts
+
+
+def _table(mapping: Mapping, keeper: Keeper) -> TimingTable:
+    device, used = mapping.system.device, _used_commands(mapping)
+    key = "" if isinstance(keeper, Anew) else device.model_dump_json(exclude={"power"})
+    return keeper.get(("timing", key, used), lambda: compile_device(device, used=used))
 
 
 def _used_commands(mapping: Mapping) -> frozenset[str]:

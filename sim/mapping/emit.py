@@ -53,6 +53,11 @@ class Emitter:
             bool(device.pim.reset_by_write.value),
         )
 
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for emitters that emit the same."""
+        return (tuple(self.index.items()), self.columns, self.has_modes, self.resets)
+
     def cmd(self, name: str) -> int:
         """Index of a command."""
         return self.index[name]

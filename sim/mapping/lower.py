@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ...traces.commands import CommandStream, empty_stream, join
 from ..asic_cost import throughput_cycles
+from ..kept import Anew, Keeper
 from .emit import Emitter, Intervals, Phase
 from .pim_gpt import Mapping
 from .placement import Chunk, Geometry, value_groups
@@ -42,10 +43,13 @@ ChannelStream = tuple[CommandStream, NDArray[np.int64], NDArray[np.bool_]]
 
 
 class Lowering:
-    """Makes templates for a mapping; keeps the latest of each slot, so that layers share it."""
+    """Makes templates for a mapping; keeps the latest of each slot, so that layers share it.
 
-    def __init__(self, mapping: Mapping):
-        self.mapping = mapping
+    Streams depend on shapes, geometry and kinds of commands alone; ``keeper`` may hold those of other simulations.
+    """
+
+    def __init__(self, mapping: Mapping, keeper: Keeper | None = None):
+        self.mapping, self.keeper = mapping, keeper or Anew()
         self.geometry = mapping.geometry
         self.emitter = Emitter.of(mapping.system.device)
         self._variants: dict[tuple[object, ...], CommandStream] = {}  # of the template in the making
@@ -58,10 +62,16 @@ class Lowering:
         if slot.kind == "write_v":  # a column holds several tokens: nothing changes within one
             variable = (kv_length - 1) // self.geometry.epc
         if slot_index not in self._kept or self._kept[slot_index][0] != variable:
-            self._kept[slot_index] = (variable, self._lower(slot, kv_length))
+            self._kept[slot_index] = (variable, self._lower(slot, kv_length, variable))
         return self._kept[slot_index][1]
 
-    def _lower(self, slot: Slot, kv_length: int) -> Template:
+    def _lower(self, slot: Slot, kv_length: int, variable: int) -> Template:
+        shape = (slot.kind, slot.heads, slot.first_head, slot.head_dim, slot.batch, slot.blocks)
+        place = (slot.region.shape_key, slot.region.row)
+        key = ("streams", self.emitter.key, self.geometry, shape, place, variable)
+        return self._assemble(slot, self.keeper.get(key, lambda: self._per_channel(slot, kv_length)))
+
+    def _per_channel(self, slot: Slot, kv_length: int) -> list[ChannelStream]:
         makers: dict[str, Callable[[Slot, int, int], ChannelStream]] = {
             "vmm": self._vmm,
             "score": self._score,
@@ -71,8 +81,7 @@ class Lowering:
             "read": self._read,
         }
         self._variants.clear()
-        per_channel = [makers[slot.kind](slot, kv_length, c) for c in range(self.geometry.channels)]
-        return self._assemble(slot, per_channel)
+        return [makers[slot.kind](slot, kv_length, c) for c in range(self.geometry.channels)]
 
     def _assemble(self, slot: Slot, per_channel: list[ChannelStream]) -> Template:
         """Join the channels' streams, equal ones once, and add their tiles up."""
