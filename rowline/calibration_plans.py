@@ -38,6 +38,7 @@ _HOPPER_SHARES = ("tensor", "l2_usable", "dram_read", "dram_write")  # it does n
 _GEMM_COSTS = ("step", "step_least", "epilogue", "epilogue_bytes", "cta_launch", "split_pass")
 _HOPPER_COSTS = tuple(name for name in _GEMM_COSTS if name not in ("step", "cta_launch"))  # not identified on it
 _ATTENTION = ("exposed_softmax", "tile", "tile_block", "combine", "kv_write", "follow")
+_ATTENTION_BY_WARPS = tuple(name for name in _ATTENTION if name != "kv_write")  # not identified where warps write
 
 
 def _mac(preset: str) -> tuple[tuple[str, ...], ...]:
@@ -95,14 +96,14 @@ PLANS = {
             for gpu in ("h100-sxm", "h200")
             for ops in (PREFILL, DECODE)
         ),
-        _keys("stack:sglang-hopper.attention.", *_ATTENTION, "sequences"),
+        _keys("stack:sglang-hopper.attention.", *_ATTENTION_BY_WARPS, "sequences"),
     ),
     "attention-sglang-ampere": Plan(
         tuple(
             GroupPlan("a100-sxm-80gb", "sglang-0.5.10", "attention_aic.parquet", ops, ("bf16",), 200, 128)
             for ops in (PREFILL, DECODE)
         ),
-        _keys("stack:sglang-ampere.attention.", *_ATTENTION, "sequences"),
+        _keys("stack:sglang-ampere.attention.", *_ATTENTION_BY_WARPS, "sequences"),
     ),
     "rowwise": Plan(
         tuple(
