@@ -27,6 +27,7 @@ app.command()(cli_validate.validate)
 app.command()(cli_calibrate.calibrate)
 app.command()(cli_report.report)
 app.command()(cli_report.compare)
+app.command()(cli_report.timeline)
 
 Arch = Annotated[str | None, typer.Option("--arch", help="Preset of a system or a GPU, or YAML file.", show_default="pim-gpt")]
 Workload = Annotated[str | None, typer.Option("--workload", help="Model or YAML file.", show_default="gpt2-small")]

@@ -48,3 +48,27 @@ def compare(
         from rowline.terminal_compare import print_comparison
 
         print_comparison(answer)
+
+
+def timeline(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File to write; .gz and .zst are compressed.")
+    ] = Path("timeline.json.gz"),
+    window: Annotated[
+        str | None, typer.Option(metavar="T0:T1", help='Only this time, such as "10us:12us".', show_default="all")
+    ] = None,
+    channels: Annotated[str | None, typer.Option(help="Only these channels, such as 0,1.", show_default="all")] = None,
+    level: Annotated[
+        Literal["passes", "ops", "commands"], typer.Option(help="Passes; operations too; every command too.")
+    ] = "ops",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+) -> None:
+    """Write a run as a timeline for the Perfetto UI or chrome://tracing.
+
+    Example: rowline timeline out/base --window 10us:12us --channels 0 --level commands -o base.json.gz
+    """
+    from rowline.timeline import TimelineJob, write_timeline
+
+    answer = write_timeline(TimelineJob(run, out, window, channels, level))
+    print(json.dumps(answer) if as_json else f"wrote {answer['slices']} slices to {out}")

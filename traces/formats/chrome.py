@@ -16,6 +16,7 @@ from .header import LogHeader
 from .logwriters import checked
 
 PS_PER_S: Final = 10**12
+FOREVER_PS: Final = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def write_chrome(path: PathLike, chunks: Iterable[IssueLog], header: LogHeader, 
     """
     if not len(bus.latency_ps) == len(bus.duration_ps) == len(header.commands):
         raise ValueError("a latency and a duration for each command of the header")
-    events = _Events(header, bus)
+    events = ChannelEvents(header, bus)
     about = {"device": header.device, "standard": header.standard, "clock_hz": header.clock_hz, "channel": header.channel}
     with text_writer(path) as file:
         file.write(b'{"displayTimeUnit":"ns","otherData":' + json.dumps(about).encode() + b',"traceEvents":[\n')
@@ -50,12 +51,20 @@ def microseconds(ps: int) -> str:
     return f"{ps // 10**6}.{ps % 10**6:06d}"
 
 
-class _Events:
-    """Turns commands into events, and remembers the open row of each bank."""
+class ChannelEvents:
+    """Turns the commands of a channel into events, and remembers the open row of each bank.
 
-    def __init__(self, header: LogHeader, bus: DataBus) -> None:
+    Args:
+        process: number of the channel's process; none: the channel's own.
+        window_ps: begin and end; what lies outside altogether makes no event.
+    """
+
+    def __init__(
+        self, header: LogHeader, bus: DataBus, process: int | None = None, window_ps: tuple[int, int] = (0, FOREVER_PS)
+    ) -> None:
         self.commands = 0
-        self._header, self._bus = header, bus
+        self._header, self._bus, self._window = header, bus, window_ps
+        self._process = header.channel if process is None else process
         self._wide = header.pseudo_channels  # track of commands to more than one bank; the banks follow it
         self._open: dict[int, tuple[int, int]] = {}  # bank -> (row, ps since when)
         self._end_ps = 0
@@ -76,11 +85,12 @@ class _Events:
             yield self._meta("thread_sort_index", track, {"sort_index": track})
 
     def _meta(self, kind: str, track: int, args: dict[str, str | int]) -> str:
-        return json.dumps({"ph": "M", "name": kind, "pid": self._header.channel, "tid": track, "args": args})
+        return json.dumps({"ph": "M", "name": kind, "pid": self._process, "tid": track, "args": args})
 
-    def _slice(self, name: str, track: int, begin_ps: int, end_ps: int, args: str = "") -> str:
-        span = f'"ts":{microseconds(begin_ps)},"dur":{microseconds(end_ps - begin_ps)}'
-        return f'{{"ph":"X","name":{json.dumps(name)},"pid":{self._header.channel},"tid":{track},{span}{args}}}'
+    def _slice(self, name: str, track: int, begin_ps: int, end_ps: int, args: str = "") -> Iterator[str]:
+        if begin_ps < self._window[1] and end_ps > self._window[0]:
+            span = f'"ts":{microseconds(begin_ps)},"dur":{microseconds(end_ps - begin_ps)}'
+            yield f'{{"ph":"X","name":{json.dumps(name)},"pid":{self._process},"tid":{track},{span}{args}}}'
 
     def _edge_ps(self, cycle: int) -> int:
         """Time of a clock edge in ps, rounded up where the period is no whole number of ps, as everywhere in Rowline."""
@@ -103,10 +113,10 @@ class _Events:
             facts = {"cycle": cycle, "row": row, "col": col, "rule": self._header.rule_name(rule)}
             args = f',"args":{json.dumps(facts)}'
             track = self._wide + 1 + banks[0] if len(banks) == 1 else self._wide
-            yield self._slice(command.name, track, begin, end, args)
+            yield from self._slice(command.name, track, begin, end, args)
             if self._bus.duration_ps[cmd]:
                 start = begin + self._bus.latency_ps[cmd]
-                yield self._slice(
+                yield from self._slice(
                     command.name, banks[0] // self._header.sizes()[3], start, start + self._bus.duration_ps[cmd], args
                 )
                 self._end_ps = max(self._end_ps, start + self._bus.duration_ps[cmd])
@@ -116,7 +126,7 @@ class _Events:
         for bank in banks:
             if bank in self._open:
                 row, since = self._open.pop(bank)
-                yield self._slice(f"row {row}", self._wide + 1 + bank, since, now_ps)
+                yield from self._slice(f"row {row}", self._wide + 1 + bank, since, now_ps)
 
     def still_open(self) -> Iterator[str]:
         """Rows that nothing closed are open to the end of the log."""

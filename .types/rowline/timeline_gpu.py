@@ -1,0 +1,1 @@
+../../rowline/timeline_gpu.py
