@@ -106,7 +106,7 @@ def test_counting_all_at_once_takes_no_time_of_its_own():
     serial = us(HOPPER, decode(620, 1, 1, 64), parallel_count=None) - us(HOPPER, decode(620, 1, 1, 64))
     assert serial == pytest.approx(scan.value / 1e6 * 620 / 31)
     many = us(HOPPER, decode(2000, 1, 1, 64)) - us(HOPPER, decode(2000, 1, 1, 64), parallel_count=None)
-    assert many == pytest.approx(policy(HOPPER).follow.value / 1e6), "beyond 992 sequences one CTA does not count, so no kernel does"
+    assert many == pytest.approx(policy(HOPPER).follow.value / 1e6), "one CTA counts no more than 992: no kernel"
 
 
 def test_ampere_counts_but_ctas_do_not_look_for_tiles():
@@ -116,7 +116,9 @@ def test_ampere_counts_but_ctas_do_not_look_for_tiles():
     assert (few, many) == (pytest.approx(scan.value / 1e6 * 20), 0)
 
 
-@pytest.mark.parametrize(("kv_heads", "ctas", "size"), [(1, 16, 1024), (2, 16, 2048), (4, 32, 2048), (8, 64, 2048), (12, 32, 6144)])
+@pytest.mark.parametrize(
+    ("kv_heads", "ctas", "size"), [(1, 16, 1024), (2, 16, 2048), (4, 32, 2048), (8, 64, 2048), (12, 32, 6144)]
+)
 def test_warps_write_tokens(kv_heads, ctas, size):
     """64 tokens; a key of 256 bytes a head is written by one warp, by two or four where 1024 or 2048 bytes divide it."""
     copy = kernels._kv_write(decode(64, kv_heads, kv_heads, 100), policy(HOPPER), 0.0)
