@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+_kept: list[bytes] = []
+
 
 def trial(payload: dict[str, Any]) -> Any:
     """Do what ``do`` says; each call leaves a line in the file ``log``, if there is one."""
@@ -30,6 +32,11 @@ def _allocate(payload: dict[str, Any]) -> int:
             kept[-1][page] = 1
 
 
+def _keep(payload: dict[str, Any]) -> int:
+    _kept.append(b"x" * payload["bytes"])
+    return os.getpid()
+
+
 def _hang_in_c(payload: dict[str, Any]) -> None:
     libc = ctypes.PyDLL(None)  # keeps the interpreter's lock
     libc.sleep(payload.get("seconds", 600))
@@ -43,7 +50,7 @@ def _with_child(payload: dict[str, Any]) -> None:
 
 def _dies_once(payload: dict[str, Any]) -> str:
     marker = Path(payload["marker"])
-    if len(marker.read_text().split()) < payload["times"] if marker.exists() else True:
+    if not marker.exists() or len(marker.read_text().split()) < payload["times"]:
         with open(marker, "a", encoding="ascii") as file:
             file.write("died\n")
         os.kill(os.getpid(), signal.SIGKILL)
@@ -75,6 +82,8 @@ _DEEDS: dict[str, Any] = {
     "hang in C": _hang_in_c,
     "child": _with_child,
     "dies": _dies_once,
+    "keep": _keep,
+    "echo": lambda p: p,
     "object": lambda p: object(),
     "noise": _noise,
     "big": lambda p: "x" * p["length"],
