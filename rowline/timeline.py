@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from rowline.arch.gpu import GpuSpec
 from rowline.arch.loader import build
 from rowline.arch.system import System
 from rowline.arch.units import UnitError, format_quantity, to_base
 from rowline.arch.yamltree import ConfigError, printable
 from rowline.runfiles import RunFiles, is_run, load_run, located, read_ops
+from rowline.traces import opwindow
 
 if TYPE_CHECKING:
     from rowline.sim.window import Watched
@@ -50,24 +49,18 @@ def write_timeline(job: TimelineJob) -> dict[str, Any]:
 
     files = load_run(located(job.run, is_run, "a run folder"))
     ops = read_ops(files)
-    begin, end = window_of(job.window, int(ops["end_ps"].max()))
+    window = window_of(job.window, opwindow.end_ps(ops))
     channels = _channels(job.channels, files)
-    inside = (ops["start_ps"] < end) & (ops["end_ps"] > begin)
-    _check_size(job, files, ops, inside, channels)
+    _check_size(job, files, ops, window, channels)
     about = {"arch": str(files.stats["arch"]), "workload": str(files.stats["workload"]), "run": str(files.folder)}
     try:
         with timeline_writer(job.out, about) as timeline:
-            _passes(timeline, ops, inside)
-            if isinstance(files.machine, GpuSpec):
-                from rowline import timeline_gpu
-
-                if job.level != "passes":
-                    timeline_gpu.kernels(timeline, ops, np.flatnonzero(inside), job.level == "commands")
-            elif job.level != "passes":
-                _system(timeline, files, ops, inside, (begin, end), channels, job.level == "commands")
+            _passes(timeline, ops, window)
+            if job.level != "passes":
+                _units(timeline, files, ops, window, channels, job.level == "commands")
     except TooManySlices as error:
         raise ConfigError([f"timeline: {error}: {SMALLER}"]) from None
-    return {"path": str(job.out), "slices": timeline.slices, "begin_ps": begin, "end_ps": end, "level": job.level}
+    return {"path": str(job.out), "slices": timeline.slices, "begin_ps": window[0], "end_ps": window[1], "level": job.level}
 
 
 def window_of(text: str | None, run_end_ps: int) -> tuple[int, int]:
@@ -108,87 +101,72 @@ def _channels(text: str | None, files: RunFiles) -> tuple[int, ...]:
 
 
 def _check_size(
-    job: TimelineJob, files: RunFiles, ops: Mapping[str, Any], inside: Any, channels: tuple[int, ...]
+    job: TimelineJob, files: RunFiles, ops: Mapping[str, Any], window: tuple[int, int], channels: tuple[int, ...]
 ) -> None:
     """Refuse what would be too large before anything is simulated."""
     from rowline.traces.formats.timeline import MAX_SLICES
 
-    rows = int(inside.sum())
-    slices = rows
     if job.level == "passes":
         return
-    if isinstance(files.machine, System):
-        pim = inside & (ops["unit"] == "pim")
-        share = len(channels) / files.machine.channels.value
-        slices = rows + int(pim.sum()) * (len(channels) + 1)
+    if isinstance(files.machine, GpuSpec):
+        slices = 5 * len(opwindow.rows_inside(ops, *window, "gpu"))
+    else:
+        pim = opwindow.rows_inside(ops, *window, "pim")
+        slices = len(opwindow.rows_inside(ops, *window, "asic")) + len(pim) * (len(channels) + 1)
         if job.level == "commands":
-            slices += int(ops["commands"][pim].sum() * share)
+            slices += opwindow.total(ops, "commands", pim) * len(channels) // files.machine.channels.value
     if slices > MAX_SLICES:
         raise ConfigError([f"timeline: about {slices} slices, more than {MAX_SLICES}: {SMALLER}"])
 
 
-def _passes(timeline: "Timeline", ops: Mapping[str, Any], inside: Any) -> None:
+def _passes(timeline: "Timeline", ops: Mapping[str, Any], window: tuple[int, int]) -> None:
     """A slice a pass of the run."""
     timeline.process(RUN, "run")
-    index = ops["pass_index"]
-    order = np.argsort(index, kind="stable")
-    numbers, first = np.unique(index[order], return_index=True)
-    starts = np.minimum.reduceat(ops["start_ps"][order], first)
-    ends = np.maximum.reduceat(ops["end_ps"][order], first)
-    shown = {int(n) for n in np.unique(index[inside])}
     tracks = {"prefill": 0, "decode": 1}
     for name, track in tracks.items():
         timeline.track(RUN, track, name)
-    for number, row, start, end in zip(numbers.tolist(), order[first].tolist(), starts.tolist(), ends.tolist(), strict=True):
-        if number in shown:
-            phase, kv = str(ops["phase"][row]), int(ops["kv_length"][row])
-            timeline.slice(RUN, tracks.get(phase, 0), f"pass {number}", start, end, {"phase": phase, "kv_length": kv})
+    for each in opwindow.passes_inside(ops, *window):
+        facts = {"phase": printable(each.phase), "kv_length": each.kv_length}
+        timeline.slice(RUN, tracks.get(each.phase, 0), f"pass {each.number}", each.start_ps, each.end_ps, facts)
 
 
-def _system(
-    timeline: "Timeline", files: RunFiles, ops: Mapping[str, Any], inside: Any, window: tuple[int, int],
-    channels: tuple[int, ...], commands: bool,
+def _units(
+    timeline: "Timeline", files: RunFiles, ops: Mapping[str, Any], window: tuple[int, int], channels: tuple[int, ...],
+    commands: bool,
 ) -> None:  # fmt: skip
-    """ASIC, links and channels of a system with PIM."""
-    _asic(timeline, ops, np.flatnonzero(inside & (ops["unit"] == "asic")))
-    pim = np.flatnonzero(inside & (ops["unit"] == "pim"))
-    _links(timeline, ops, pim)
+    """ASIC, links and channels of a system with PIM; kernels and memory of a GPU."""
+    if isinstance(files.machine, GpuSpec):
+        from rowline import timeline_gpu
+
+        timeline_gpu.kernels(timeline, ops, opwindow.rows_inside(ops, *window, "gpu"), commands)
+        return
     watched = simulate_again(files, ops, window, channels, commands)
-    spans = watched.span_table()
-    header_of = _header_maker(files)
+    _asic(timeline, ops, opwindow.rows_inside(ops, *window, "asic"))
+    _links(timeline, ops, opwindow.rows_inside(ops, *window, "pim"))
+    track = files.machine.device.organization.banks + files.machine.device.organization.pseudo_channels.value + 1
     for channel in channels:
         process = FIRST_CHANNEL + channel
         timeline.process(process, f"channel {channel}")
-        track = header_of(channel).banks + 64  # behind those of the banks
         timeline.track(process, track, "steps")
-        for step, _, start, end in spans[spans[:, 1] == channel].tolist():
-            timeline.slice(process, track, _name(ops, step), start, end, _facts(ops, step))
+    for step, channel, start, end in watched.span_rows():
+        timeline.slice(FIRST_CHANNEL + channel, track, _name(ops, step), start, end, _facts(ops, step))
     if commands:
-        _commands(timeline, files, watched, window)
+        _commands(timeline, files.machine, watched, window)
 
 
-def _commands(timeline: "Timeline", files: RunFiles, watched: "Watched", window: tuple[int, int]) -> None:
+def _commands(timeline: "Timeline", system: System, watched: "Watched", window: tuple[int, int]) -> None:
     """Each command of the channels watched, with the rule that it waited on, bank by bank."""
-    from rowline.memory_log import data_bus
+    from rowline.memory_log import data_bus, log_header
     from rowline.traces.formats.chrome import ChannelEvents
 
-    assert isinstance(files.machine, System)
-    header_of, bus = _header_maker(files), data_bus(files.machine.device)
+    bus = data_bus(system.device)
     for channel, logs in watched.logs.items():
-        events = ChannelEvents(header_of(channel), bus, FIRST_CHANNEL + channel, window)
+        events = ChannelEvents(log_header(system.device, channel), bus, FIRST_CHANNEL + channel, window)
         for name in list(events.names())[1:]:  # the process has its name already
             timeline.event(name)
         for log in logs:
             timeline.events(events.of(log))
         timeline.events(events.still_open())
-
-
-def _header_maker(files: RunFiles) -> Any:
-    from rowline.memory_log import log_header
-
-    assert isinstance(files.machine, System)
-    device = files.machine.device
-    return lambda channel: log_header(device, channel)
 
 
 def simulate_again(
@@ -210,29 +188,27 @@ def simulate_again(
         raise ConfigError([f"{other} operations: the workload has changed since"])
     asked = Window(*window, channels, commands)
     watched, times = watch(mapping, files.run.prompt_tokens, files.run.generated_tokens, asked)
-    pim = np.flatnonzero(ops["unit"] == "pim")[: len(times)]
-    before = np.column_stack((ops["start_ps"][pim], ops["end_ps"][pim]))
-    if before.shape != times.shape or bool((before != times).any()):
+    if not opwindow.same_times(ops, "pim", times):
         raise ConfigError([f"{other} times: code or presets have changed since; run it again with this version"])
     return watched
 
 
-def _asic(timeline: "Timeline", ops: Mapping[str, Any], rows: Any) -> None:
+def _asic(timeline: "Timeline", ops: Mapping[str, Any], rows: list[int]) -> None:
     """A track a kind of work of the ASIC."""
     timeline.process(HOST, "ASIC")
-    tracks = {name: number for number, name in enumerate(sorted({str(name) for name in ops["op_class"][rows]}))}
+    tracks = {name: number for number, name in enumerate(sorted({str(ops["op_class"][row]) for row in rows}))}
     for name, number in tracks.items():
         timeline.track(HOST, number, printable(name))
-    for row in rows.tolist():
+    for row in rows:
         start, end = int(ops["start_ps"][row]), int(ops["end_ps"][row])
         timeline.slice(HOST, tracks[str(ops["op_class"][row])], _name(ops, row), start, end, _facts(ops, row))
 
 
-def _links(timeline: "Timeline", ops: Mapping[str, Any], rows: Any) -> None:
+def _links(timeline: "Timeline", ops: Mapping[str, Any], rows: list[int]) -> None:
     """The rate over all links, step by step."""
     timeline.process(LINKS, "links")
     last = 0
-    for row in rows.tolist():
+    for row in rows:
         start, end = int(ops["start_ps"][row]), int(ops["end_ps"][row])
         if start > last:
             timeline.counter(LINKS, "GB/s of all links", last, 0)

@@ -18,7 +18,7 @@ _WAVES = re.compile(r"(\d+(?:\.\d+)?) waves")
 RATES = {"L2 reads": "l2_read_bytes", "DRAM reads": "dram_read_bytes", "DRAM writes": "dram_write_bytes"}
 
 
-def kernels(timeline: "Timeline", ops: Mapping[str, Any], rows: Any, waves: bool) -> None:
+def kernels(timeline: "Timeline", ops: Mapping[str, Any], rows: list[int], waves: bool) -> None:
     """The kernels of some rows of the GpuOpLog.
 
     Args:
@@ -30,7 +30,7 @@ def kernels(timeline: "Timeline", ops: Mapping[str, Any], rows: Any, waves: bool
         timeline.track(GPU, WAVES, "SM waves (equal parts)")
     timeline.process(MEMORY, "memory")
     last = -1
-    for row in rows.tolist():
+    for row in rows:
         start, end = int(ops["start_ps"][row]), int(ops["end_ps"][row])
         layer, name = int(ops["layer"][row]), printable(str(ops["op_class"][row]))
         found = _WAVES.search(str(ops["choice"][row]))

@@ -43,9 +43,9 @@ class Watched:
     spans: list[Ints] = field(default_factory=lambda: [])
     logs: dict[int, list[IssueLog]] = field(default_factory=lambda: {})
 
-    def span_table(self) -> Ints:
-        """int64[n, 4], as ``spans`` says."""
-        return np.concatenate(self.spans) if self.spans else np.zeros((0, 4), np.int64)
+    def span_rows(self) -> list[tuple[int, int, int, int]]:
+        """The rows of ``spans``."""
+        return [tuple(row) for part in self.spans for row in part.tolist()]
 
 
 class _WindowOver(Exception):
