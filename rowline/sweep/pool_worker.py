@@ -30,7 +30,7 @@ def call(function: Callable[[Any], Any], payload: Any) -> dict[str, Any]:
     """One trial's answer: ``{"value": ...}``, or ``{"reason": ...}`` where it raised or returned what JSON cannot hold."""
     try:
         value = function(payload)
-        json.dumps(value)
+        json.dumps(value, allow_nan=False)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -1,6 +1,5 @@
 """The pool: a trial that goes wrong fails alone, and nothing outlives the supervisor."""
 
-import math
 import os
 import random
 import signal
@@ -101,8 +100,8 @@ SIGNALS = {"abort": signal.SIGABRT, "segfault": signal.SIGSEGV, "kill": signal.S
 REASONS = {
     "raise": "ValueError: two lines (faulty.py:", "exit": "SystemExit: 3", "leave": "worker left with exit code 7 (gone)",
     "abort": "worker died: SIGABRT", "segfault": "worker died: SIGSEGV", "kill": "worker died: SIGKILL",
-    "object": "TypeError: Object of type object is not JSON", "huge": "MemoryError",
-    "allocate": "MB of memory, 300 MB are allowed",
+    "nan": "ValueError: Out of range float", "object": "TypeError: Object of type object is not JSON",
+    "huge": "MemoryError", "allocate": "MB of memory, 300 MB are allowed",
     "hang in C": "ran longer than 2 s", "sleep": "ran longer than 2 s",
 }  # fmt: skip
 MORE: dict[str, dict[str, Any]] = {
@@ -184,11 +183,9 @@ def test_large_messages_and_noise() -> None:
         pool.submit("noise", {"do": "noise"})
         pool.submit("big", {"do": "big", "length": 20_000_000})
         pool.submit("echo", {"do": "echo", "text": "y" * 5_000_000})
-        pool.submit("nan", {"do": "nan"})
         found = results(pool)
     assert found["noise"].value == "quiet"
     assert len(found["big"].value) == 20_000_000 and len(found["echo"].value["text"]) == 5_000_000
-    assert math.isnan(found["nan"].value)
 
 
 def test_what_cannot_be_sent_or_asked_for() -> None:
