@@ -112,7 +112,8 @@ def shape(rowwise: Rowwise, chip: Chip, policy: RowwisePolicy) -> Shape:
     slots = max(1, min(chip.max_ctas, chip.max_threads // threads))
     issued = lanes / LANES * kernel.instructions.value
     fixed = _up(threads, LANES) * kernel.fixed.value
-    rest = (policy.sync.value, policy.scalar.value / 1000, policy.l1_share.value / 1000)
+    sync = policy.sync.value if passes > 1 else 0  # else there is no sum to wait for, or a warp has it by itself
+    rest = (sync, policy.scalar.value / 1000, policy.l1_share.value / 1000)
     return Shape(ctas, threads, operands, 1, in_place, rounds, passes, elements * size, issued, fixed, slots, *rest)
 
 

@@ -90,10 +90,10 @@ def test_in_place_and_produced_inputs() -> None:
     ids=lambda r: f"{r.op}-{r.elements}",
 )  # fmt: skip
 def test_waves_left_out_do_not_matter(rowwise: Rowwise) -> None:
-    """A part of the SMs and a few waves, against more of both, and against all SMs."""
+    """A part of the SMs and a few waves, against more of both. CTAs of three passes fall out of step only over many waves."""
     coarse, fine = run(rowwise, chip()), run(rowwise, chip(), events=30 * rw.EVENTS)
     assert coarse.result.events < fine.result.events / 2
-    assert coarse.us == pytest.approx(fine.us, rel=0.04)
+    assert coarse.us == pytest.approx(fine.us, rel=0.06 if rowwise.op == "softmax" else 0.03)
     assert coarse.result.dram_read_bytes == pytest.approx(fine.result.dram_read_bytes, rel=0.02)
 
 
