@@ -11,7 +11,7 @@ from .engine import Grid, GridResult, Resident, simulate
 from .machine import Chip
 from .steady import extended
 
-STEADY = 6
+STEADY = 16
 """Waves after which a launch goes on as before, and waves from which that is read."""
 PART = 8
 """Part of the chip that large launches are simulated on."""
