@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from rowline import cli_calibrate, cli_measure, cli_memory, cli_report, cli_validate
+from rowline import cli_calibrate, cli_measure, cli_memory, cli_report, cli_sweep, cli_validate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +25,7 @@ app.command()(cli_memory.check)
 app.command()(cli_measure.measure)
 app.command()(cli_validate.validate)
 app.command()(cli_calibrate.calibrate)
+app.command()(cli_sweep.sweep)
 app.command()(cli_report.report)
 app.command()(cli_report.compare)
 app.command()(cli_report.timeline)
@@ -285,6 +286,8 @@ def _guard(action: Callable[[], None]) -> int:
         format_message = getattr(error, "format_message", None)  # typer's own usage errors
         if format_message is not None:
             return _fail([format_message()], 2)
+        if isinstance(code := getattr(error, "exit_code", None), int):  # of a study: damaged, no space, locked
+            return _fail(str(error).splitlines(), code)
         if type(error).__name__ in ("MappingError", "SimulationError", "FormatError"):
             return _fail(str(error).splitlines(), 2)
         if os.environ.get("ROWLINE_DEBUG"):
@@ -302,7 +305,8 @@ def _fail(lines: list[str], code: int) -> int:
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 1 our bug or an illegal log, 2 bad input, 130 interrupted."""
+    """Entry point. Exit codes: 0 done, 1 our bug or an illegal log, 2 bad input, 3 a damaged study, 4 failed trials, 5 no space,
+    6 a locked study, 130 interrupted."""
 
     def call() -> None:
         try:

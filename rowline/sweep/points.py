@@ -108,7 +108,7 @@ class Points:
         misses = 0
         for flat in numbers:
             places = self._places(flat)
-            point = self.at(places)
+            point = self.build(places.__getitem__)
             key = tuple(p if axis.key in point else -1 for p, axis in zip(places, self.space.axes, strict=True)) if point else ()
             if point is None or key in seen:
                 misses += 1
@@ -126,13 +126,15 @@ class Points:
             places.append(place)
         return places[::-1]
 
-    def at(self, places: Sequence[int]) -> Point | None:
-        """The point at these places of the axes; None where a constraint does not hold."""
+    def build(self, choose: Callable[[int], int]) -> Point | None:
+        """The point whose axes, as far as they are there, have the values at the places that ``choose`` gives them; None where
+        a constraint does not hold."""
         point, env = Point(), self._start()
         if not self._holds(0, env):
             return None
-        for i, (axis, place) in enumerate(zip(self.space.axes, places, strict=True)):
+        for i, axis in enumerate(self.space.axes):
             if self._is_there(axis, env):
+                place = choose(i)
                 point[axis.key], env[axis.key] = self._texts[i][place], self._typed[i](place)
                 if axis.key == "arch":
                     env.arch = point["arch"]
