@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..arch.units import DIMENSIONS, UnitError, split_quantity
 
 Floats = NDArray[np.float64]
+MOST_TRIALS = 5000
 MOST_LEVELS = 10
 """Values of a number that make groups of their own; more are put together by rank into as many groups."""
 
@@ -98,7 +99,8 @@ class Influence:
 
     Attributes:
         share: of the variance of the objective (of its logarithm, where it is positive), what the groups of equal values of
-            the parameter explain by themselves, less what chance would (epsilon squared), from 0 to 1.
+            the parameter explain by themselves (a main effect), less what chance would, from 0 to 1. Chance is what the
+            main effects of all parameters together leave.
         trend: rank correlation with the parameter; None where its values are words.
     """
 
@@ -109,20 +111,28 @@ class Influence:
 
 
 def influences(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Influence]:
-    """Of every parameter on every objective, over the complete trials; empty where there are fewer than four."""
+    """Of every parameter on every objective, over the complete trials; empty where there are fewer than four.
+
+    Of many trials MOST_TRIALS count, spread evenly over the study.
+    """
     done = [t for t in trials if t.state == "complete" and all(o.name in t.objectives for o in objectives)]
     if len(done) < 4:
         return []
+    if len(done) > MOST_TRIALS:
+        done = [done[i] for i in np.linspace(0, len(done) - 1, MOST_TRIALS).astype(int)]
+    names = varied(done)
+    columns = {name: [t.params.get(name) for t in done] for name in names}
+    scales = {name: numbers(values) for name, values in columns.items()}
+    groups = {name: _groups(columns[name], scales[name]) for name in names}
     found: list[Influence] = []
-    for name in varied(done):
-        values = [t.params.get(name) for t in done]
-        scale = numbers(values)
-        groups = _groups(values, scale)
-        for objective in objectives:
-            results = np.array([t.objectives[objective.name] for t in done], float)
+    for objective in objectives:
+        results = np.array([t.objectives[objective.name] for t in done], float)
+        shares = _shares(results, list(groups.values()))
+        for name, share in zip(names, shares, strict=True):
+            scale = scales[name]
             trend = None if scale is None else correlation(ranks(np.array(scale)), ranks(results))
-            found.append(Influence(name, objective.name, _share(results, groups), trend))
-    return found
+            found.append(Influence(name, objective.name, share, trend))
+    return sorted(found, key=lambda each: names.index(each.parameter))
 
 
 def _groups(values: Sequence[Any], scale: list[float] | None) -> NDArray[np.int64]:
@@ -135,18 +145,25 @@ def _groups(values: Sequence[Any], scale: list[float] | None) -> NDArray[np.int6
     return (ranks(np.array(scale)) / len(values) * MOST_LEVELS).astype(np.int64).clip(0, MOST_LEVELS - 1)
 
 
-def _share(results: Floats, groups: NDArray[np.int64]) -> float:
+def _shares(results: Floats, groups: list[NDArray[np.int64]]) -> list[float]:
+    """The share of each parameter, given the group of each trial."""
     y = np.log(results) if results.min() > 0 else results
-    total = float(((y - y.mean()) ** 2).sum())
-    count = int(groups.max()) + 1
-    sizes = np.bincount(groups, minlength=count)
-    means = np.bincount(groups, y, count) / np.maximum(sizes, 1)
-    within = float(((y - means[groups]) ** 2).sum())
-    used = int((sizes > 0).sum())
-    if total <= 1e-24 * max(1.0, float((y**2).sum())) or used == len(y):
-        return 0.0
-    noise = within / (len(y) - used)
-    return min(1.0, max(0.0, (total - within - (used - 1) * noise) / total))
+    y = y - y.mean()
+    total = float((y**2).sum())
+    if total <= 1e-24 * max(1.0, float((results**2).sum())) or not groups:
+        return [0.0] * len(groups)
+    model = np.column_stack([np.ones(len(y)), *(np.eye(int(g.max()) + 1)[g][:, 1:] for g in groups)])
+    fit, _, rank, _ = np.linalg.lstsq(model, y, rcond=None)
+    free = len(y) - int(rank)
+    noise = float(((y - model @ fit) ** 2).sum()) / free if free > 0 else 0.0
+    found: list[float] = []
+    for group in groups:
+        sizes = np.bincount(group)
+        between = float((np.bincount(group, y) ** 2 / np.maximum(sizes, 1)).sum())
+        used = int((sizes > 0).sum())
+        exact = used < len(y) and free > 0
+        found.append(min(1.0, max(0.0, (between - (used - 1) * noise) / total)) if exact else 0.0)
+    return found
 
 
 def ranks(values: Floats) -> Floats:

@@ -47,9 +47,9 @@ def csv_cell(value: Cell) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """The table as CSV (RFC 4180, lines end in LF)."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
+    """The table as CSV (RFC 4180)."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream)
     writer.writerow([csv_cell(column.title) for column in table.columns])
     writer.writerows([csv_cell(cell) for cell in row] for row in table.rows)
     return stream.getvalue()

@@ -1,4 +1,4 @@
-"""Rows of an OpLog or a GpuOpLog that fall into a stretch of time. Tables are name -> numpy array, as ``read_columns`` gives them."""
+"""Rows of an OpLog or a GpuOpLog that fall into a stretch of time. Tables are name -> numpy array (``read_columns``)."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
