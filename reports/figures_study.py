@@ -14,6 +14,7 @@ MAX_POINTS = 1500
 QUARTERS = (("best quarter", "#21918c"), ("second", "#5ec962"), ("third", "#c8d62b"), ("last", "#bdbdbd"))
 MOST_TICKS, MOST_PARTS = 8, 14
 BEST = "#d62728"
+PARTS = (*COLOURS, "#393b79", "#e7969c", "#637939", "#c7c7c7")
 
 
 def drawn(trials: Sequence[Trial], best: Sequence[Trial], most: int = MAX_POINTS) -> list[Trial]:
@@ -83,7 +84,7 @@ def parallel(trials: Sequence[Trial], best: Sequence[Trial], objectives: Sequenc
     for place, (name, values) in enumerate(columns):
         height, ticks = _height(values)
         heights.append(height)
-        notes.append(_note(place, 1.1, label(name, 28), bold=True))
+        notes.append(_note(place, 1.1, label(name if len(name) <= 26 else f"...{name[-23:]}"), bold=True))
         notes += [_note(place, y, label(text, 18), right=True) for y, text in ticks]
     rank = np.argsort(np.argsort(heights[len(columns) - len(objectives)], kind="stable"), kind="stable")
     shade = rank * len(QUARTERS) // max(1, len(trials))
@@ -170,8 +171,8 @@ def stacked(identity: str, parts: Mapping[str, Mapping[str, float]], unit: str) 
         values["others"] = [sum(each.get(name, 0.0) for name in names[len(shown) :]) for each in parts.values()]
     data = [
         {"type": "bar", "name": label(name), "x": [label(trial) for trial in parts], "y": rounded(column),
-         "hovertemplate": f"%{{x}}, {label(name)}: %{{y}} {unit}<extra></extra>"}
-        for name, column in values.items()
+         "hovertemplate": f"%{{x}}, {label(name)}: %{{y}} {unit}<extra></extra>", "marker": {"color": PARTS[i % len(PARTS)]}}
+        for i, (name, column) in enumerate(values.items())
     ]  # fmt: skip
     layout = {"barmode": "stack", "yaxis": {"title": {"text": unit}, "automargin": True}, "xaxis": {"type": "category"},
               "margin": MARGIN, "legend": LEGEND}  # fmt: skip

@@ -24,8 +24,8 @@ def report(
     from rowline.traces.formats.files import partial_file
 
     kind = reporting.form_of(out, form)
+    path = out or reporting.default_file(target, kind)
     text = reporting.report(target, kind)
-    path = out or Path(target) / f"report.{kind}"
     with partial_file(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
     print(f"wrote {path}")

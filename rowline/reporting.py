@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Form = Literal["html", "md", "csv"]
 SUFFIXES: dict[str, Form] = {"html": "html", "htm": "html", "md": "md", "markdown": "md", "csv": "csv"}
 STUDY = "study.db"
-SPACE_NOTE = "space"
-"""Under which a study keeps what was asked for."""
+STUDY_NOTE = "study"
+"""Under which a study keeps what it is of (:func:`rowline.sweep.study.describe`)."""
 
 
 def form_of(path: Path | None, asked: Form | None) -> Form:
@@ -36,6 +36,19 @@ def form_of(path: Path | None, asked: Form | None) -> Form:
     if form is None:
         raise ConfigError([f"-o {path}: name it .html, .md or .csv, or give --format"])
     return form
+
+
+def default_file(target: str, form: Form) -> Path:
+    """``report.<form>`` in the folder.
+
+    Raises:
+        ConfigError: the study lies in no folder.
+    """
+    from rowline.sweep.store import is_url
+
+    if is_url(target):
+        raise ConfigError(["report: a study in a server has no folder; give -o FILE"])
+    return Path(target) / f"report.{form}"
 
 
 def is_study(target: str) -> bool:
@@ -96,21 +109,23 @@ def study_report(target: str) -> "StudyReport":
     """
     from rowline.reports.ranking import Trial, front
     from rowline.reports.study_html import TAKEN_APART, StudyReport
-    from rowline.sweep.store import Store
+    from rowline.sweep.store import Store, is_url
 
     with Store.open(target, create=False) as store:
         trials = [
             Trial(r.id, r.number, r.params, r.objectives, r.state, r.reason or "", r.wall_s) for r in store.records()
         ]
-        note = store.note(SPACE_NOTE)
+        note = store.note(STUDY_NOTE)
         space: Mapping[str, Any] = note if isinstance(note, dict) else {}
         objectives = _objectives(space, trials)
         best = front(trials, objectives)
+        name = store.name if is_url(target) else target  # an address may hold a password
         found = {trial.id: record for trial in best[:100] if (record := store.get(trial.id)) is not None}
     stats = {trial.id: found[trial.id].stats for trial in best[:TAKEN_APART] if trial.id in found}
     commands = {key: _command(record.config) for key, record in found.items()}
-    again = f"rowline sweep {shlex.quote(str(space['file']))}" if space.get("file") else "rowline sweep SPACE.yaml"
-    return StudyReport(target, space, objectives, trials, stats, again, commands)
+    file = f"{space['name']}.yaml" if space.get("name") else "SPACE.yaml"
+    again = shlex.join(["rowline", "sweep", file, "--storage" if is_url(target) else "--out", name])
+    return StudyReport(name, space, objectives, trials, stats, again, commands)
 
 
 def _objectives(space: Mapping[str, Any], trials: list[Any]) -> "list[Objective]":
@@ -119,8 +134,7 @@ def _objectives(space: Mapping[str, Any], trials: list[Any]) -> "list[Objective]
 
     asked = [each for each in space.get("objectives") or [] if isinstance(each, dict)]
     found = [
-        Objective(str(each.get("key", each.get("name"))), each.get("direction", "min") != "max", each.get("limit"))
-        for each in asked
+        Objective(str(each["name"]), each.get("direction") != "max", each.get("limit")) for each in asked if "name" in each
     ]
     names = {name for trial in trials for name in trial.objectives}
     if found and (not names or all(o.name in names for o in found)):

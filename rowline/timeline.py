@@ -149,7 +149,8 @@ def _units(
         timeline.process(process, f"channel {channel}")
         timeline.track(process, track, "steps")
     for step, channel, start, end in watched.span_rows():
-        timeline.slice(FIRST_CHANNEL + channel, track, _name(ops, step), start, end, _facts(ops, step))
+        if start < window[1] and end > window[0]:  # others of its channels may reach into the window
+            timeline.slice(FIRST_CHANNEL + channel, track, _name(ops, step), start, end, _facts(ops, step))
     if commands:
         _commands(timeline, files.machine, watched, window)
 
@@ -196,7 +197,8 @@ def simulate_again(
 def _asic(timeline: "Timeline", ops: Mapping[str, Any], rows: list[int]) -> None:
     """A track a kind of work of the ASIC."""
     timeline.process(HOST, "ASIC")
-    tracks = {name: number for number, name in enumerate(sorted({str(ops["op_class"][row]) for row in rows}))}
+    every = opwindow.rows_inside(ops, 0, opwindow.end_ps(ops), "asic")  # a track has one number, whatever the window
+    tracks = {name: number for number, name in enumerate(sorted({str(ops["op_class"][row]) for row in every}))}
     for name, number in tracks.items():
         timeline.track(HOST, number, printable(name))
     for row in rows:
