@@ -74,8 +74,12 @@ def test_every_number_of_a_preset_has_its_source_beside_it(folder: str, name: st
                 assert node.value["kind"].value in kinds, path
                 assert str(node.value["ref"].value or "").strip(), path
                 return
+            shared = {"kind", "ref"} <= node.value.keys()  # one source for all the plain numbers of a shape
+            if shared:
+                assert node.value["kind"].value in kinds and str(node.value["ref"].value or "").strip(), path
             for key, child in node.value.items():
-                walk(child, f"{path}.{key}")
+                if not (shared and isinstance(child.value, str)):
+                    walk(child, f"{path}.{key}")
         elif isinstance(node.value, str):
             assert not re.match(r"[+-]?[.\d]", node.value) or path.endswith((".name", ".description")), path
 

@@ -52,7 +52,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *args: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(gpu_validation, "simulator", lambda: by_a_tenth)
+    monkeypatch.setattr(gpu_validation, "simulator", lambda gpu, stack: by_a_tenth)
     code = _guard(lambda: app(["validate", *args], standalone_mode=False))
     out, err = capsys.readouterr()
     return code, out, err

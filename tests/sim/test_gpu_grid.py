@@ -1,6 +1,7 @@
 """The event loop of a grid against closed forms, and what must be conserved."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def grid(ctas: int, steps: int, step: float, private: bool = True, out: int = 40
     cta[:, gl.C_OUT_FIRST] = (1 << 40) + np.arange(ctas)
     cta[:, gl.C_OUT_GRANULES], cta[:, gl.C_OUT_BYTES] = 1, out
     cta[:, gl.C_STEP_TICKS] = round(step * gl.TICKS)
-    usual = dict(slots=1, stages=4, chunk=1, granule_bytes=TILE, out_granule_bytes=out, overlap=gl.NO_OVERLAP,
+    usual: dict[str, Any] = dict(slots=1, stages=4, chunk=1, granule_bytes=TILE, out_granule_bytes=out, overlap=gl.NO_OVERLAP,
                  epilogue=EPILOGUE, epilogue_bytes=64.0, cta_launch=0.0)  # fmt: skip
     return Grid(cta, **(usual | more))
 
