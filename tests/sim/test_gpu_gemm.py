@@ -155,7 +155,8 @@ def test_estimate_and_simulation_agree_in_the_main():
 
 @pytest.mark.parametrize("shape", [(2048, 2048, 4096), (512, 8192, 2048), (4096, 1024, 8192)])
 def test_merged_steps_and_waves_take_what_single_ones_do(shape):
-    gemm, kernel = Gemm(*shape, "bf16"), TileKernel(128, 128, 64, 6, 1, 2, gl.LOADS_OVERLAP)
+    m, n, k = shape
+    gemm, kernel = Gemm(m, n, k, "bf16"), TileKernel(128, 128, 64, 6, 1, 2, gl.LOADS_OVERLAP)
     fine, coarse = (
         run_kernel(gemm, HOPPER.chip, HOPPER.costs, kernel, 1, Residency(0, 0, 0), events) for events in (10**9, 1000)
     )
