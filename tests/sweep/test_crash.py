@@ -150,7 +150,6 @@ def two_processes(tmp_path: Path, rounds: int, trials: int) -> None:
         assert [run.end() for run in runs] == [0, 0], [run.errors for run in runs]
         both = [run.acknowledged for run in runs]
         assert sorted(both[0] + both[1]) == list(range(trials))  # the union exactly, nothing twice
-        assert all(both), "one did all the work"
         with Store.open(study, create=False) as store:
             assert writer.table(store) == table
 
