@@ -55,14 +55,16 @@ class Points:
         """Points of the full grid, conditions aside."""
         return prod(self.sizes)
 
-    def count(self, limit: int = COUNT_LIMIT) -> Size:
-        """How many points there are."""
+    def count(self, limit: int = COUNT_LIMIT, enough: int | None = None) -> Size:
+        """How many points there are; once there are ``enough``, no more are looked for."""
         rest = prod(self.sizes[self._free_from :])
         found = walked = 0
         for _ in self._walk(0, {}, self._start(), self._free_from):
             found, walked = found + rest, walked + 1
             if walked >= limit:
                 return Size(self.product, False)
+            if enough is not None and found >= enough:
+                return Size(found, False)
         return Size(found, True)
 
     def grid(self) -> Iterator[Point]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import optuna
 
 DEFAULT_TRIALS = 100
-_DULL_BATCHES = 20
+_DULL_BATCHES = 3
 
 
 class Source(Protocol):
@@ -39,7 +39,7 @@ def planned_trials(space: Space, points: Points) -> int:
     asked = space.method.trials
     if asked is None and space.method.name != "grid":
         asked = DEFAULT_TRIALS
-    available = points.count().points
+    available = points.count(enough=asked).points
     return available if asked is None else min(asked, available)
 
 
@@ -80,19 +80,23 @@ class Sampler:
         self._verdicts: dict[int, Verdict] = {}
         self._batch: list[tuple[optuna.Trial, int]] = []
         self._fresh: list[Point] = []
+        self._unseen = points.shuffled(space.method.seed)
         self.finished = False
 
     def next(self) -> Point | None:
         """See the protocol."""
-        for _ in range(_DULL_BATCHES):
-            if self._fresh:
-                return self._fresh.pop(0)
+        if not self._fresh:
             if any(number not in self._verdicts for _, number in self._batch):
                 return None
             self._tell_batch()
-            if not self._left:
-                break
-            self._ask_batch()
+            dull = 0
+            while self._left and not self._fresh and dull < _DULL_BATCHES:
+                self._ask_batch()
+                dull += 1
+                if not self._fresh:
+                    self._tell_batch()
+            if self._left and not self._fresh:
+                self._ask_unseen()
         if self._fresh:
             return self._fresh.pop(0)
         self.finished = True
@@ -104,20 +108,29 @@ class Sampler:
 
     def _ask_batch(self) -> None:
         for _ in range(self._space.method.batch):
-            trial = self._study.ask()
-            point = self._points.build(lambda i, trial=trial: self._suggest(trial, i))
-            if point is None:
-                _fail(self._study, trial)
-                continue
-            key = tuple(point.items())
-            if key not in self._numbers:
-                if not self._left:
-                    _fail(self._study, trial)
-                    continue
-                self._left -= 1
-                self._numbers[key] = len(self._numbers)
-                self._fresh.append(point)
-            self._batch.append((trial, self._numbers[key]))
+            self._ask()
+
+    def _ask_unseen(self) -> None:
+        """The sampler is content with what it has seen: a random point that it has not seen, if there is one."""
+        for point in self._unseen:
+            if tuple(point.items()) not in self._numbers:
+                places = {a.key: a.texts.index(point[a.key]) for a in self._space.axes if a.key in point}
+                self._study.enqueue_trial(places)
+                self._ask()
+                return
+
+    def _ask(self) -> None:
+        trial = self._study.ask()
+        point = self._points.build(lambda i: self._suggest(trial, i))
+        key = tuple((point or {}).items())
+        if point is None or (key not in self._numbers and not self._left):
+            _fail(self._study, trial)
+            return
+        if key not in self._numbers:
+            self._left -= 1
+            self._numbers[key] = len(self._numbers)
+            self._fresh.append(point)
+        self._batch.append((trial, self._numbers[key]))
 
     def _suggest(self, trial: "optuna.Trial", index: int) -> int:
         axis, size = self._space.axes[index], self._points.sizes[index]
@@ -160,4 +173,4 @@ def _study(space: Space) -> "optuna.Study":
             )
         else:
             sampler = optuna.samplers.TPESampler(seed=seed, constraints_func=constraints)
-    return optuna.create_study(sampler=sampler, directions=["minimize"] * len(space.goals))
+    return optuna.create_study(sampler=sampler, directions=[optuna.study.StudyDirection.MINIMIZE] * len(space.goals))

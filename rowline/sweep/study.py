@@ -13,7 +13,7 @@ from rowline.sweep.driver import Driver, Outcome
 from rowline.sweep.model import Space
 from rowline.sweep.points import Points
 from rowline.sweep.pool import Done, Pool
-from rowline.sweep.sources import planned_trials
+from rowline.sweep.sources import DEFAULT_TRIALS
 from rowline.sweep.store import Store, is_url
 from rowline.sweep.trial import INFEASIBLE, expand_point, trial_id
 
@@ -133,7 +133,9 @@ def dry_run(space: Space, choices: Choices, probe: bool = True) -> dict[str, Any
         bound), ``full_grid``, ``axes``, ``trials``; ``probe_s`` (first, cold, and warm), ``estimate_s`` and ``store_bytes``.
     """
     points = Points(space)
-    size, trials = points.count(), planned_trials(space, points)
+    size = points.count()
+    asked = space.method.trials or (size.points if space.method.name == "grid" else DEFAULT_TRIALS)
+    trials = min(asked, size.points)
     answer: dict[str, Any] = {
         "study": space.name,
         "method": space.method.model_dump(mode="json", exclude_none=True),
