@@ -14,6 +14,7 @@ COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#1
 MARGIN = {"t": 24, "r": 12, "b": 48, "l": 60}
 LOG = {"type": "log", "dtick": 1, "exponentformat": "SI"}
 LEGEND = {"orientation": "h", "y": -0.18}
+SIDES = ("top right", "bottom right", "top left", "bottom left")
 BINS = 240
 """Intervals into which the time of a run is cut for the plot of utilisation."""
 
@@ -54,7 +55,10 @@ def roofline(ops: pd.DataFrame, peaks: Ceilings, traffic: Sequence[str]) -> tupl
     data: list[dict[str, Any]] = _roof(peaks, intensity.to_numpy())
     total = float(sums["span"].sum()) or 1.0
     size = 8 + 40 * np.sqrt(placed["span"].to_numpy(float) / total)
-    above = intensity.rank(method="first").to_numpy() % 2 == 0  # neighbours do not write over each other
+    first = placed.groupby("op_class", observed=True)["span"].transform("max").to_numpy() == placed["span"].to_numpy()
+    order = np.lexsort((rate, intensity))
+    sides = np.empty(len(placed), dtype=object)  # neighbours do not write over each other
+    sides[order[first[order]]] = [SIDES[i % len(SIDES)] for i in range(int(first.sum()))]
     for number, phase in enumerate(sorted({str(p) for p in placed["phase"]})):
         rows = (placed["phase"] == phase).to_numpy()
         part = placed[rows]
@@ -65,14 +69,15 @@ def roofline(ops: pd.DataFrame, peaks: Ceilings, traffic: Sequence[str]) -> tupl
         ]
         data.append({
             "type": "scatter", "mode": "markers+text", "name": label(phase), "x": rounded(intensity[rows]),
-            "y": rounded(rate[rows]), "text": [label(name) for name in part["op_class"]],
-            "textposition": ["top center" if up else "bottom center" for up in above[rows]],
+            "y": rounded(rate[rows]), "text": [label(n) if f else "" for n, f in zip(part["op_class"], first[rows], strict=True)],
+            "textposition": [side or SIDES[0] for side in sides[rows]], "cliponaxis": False,
             "textfont": {"size": 10, "color": COLOURS[number]}, "hovertext": told, "hoverinfo": "text",
             "marker": {"color": COLOURS[number], "opacity": 0.75, "size": rounded(size[rows])},
         })  # fmt: skip
     layout = {
-        "xaxis": LOG | {"title": {"text": f"operations a byte of {peaks.traffic}"}},
-        "yaxis": LOG | {"title": {"text": "operations/s"}, "automargin": True}, "margin": MARGIN, "legend": LEGEND,
+        "xaxis": LOG | {"exponentformat": "power", "title": {"text": f"operations a byte of {peaks.traffic}"}},
+        "yaxis": LOG | {"exponentformat": "power", "title": {"text": "operations/s"}, "automargin": True}, "margin": MARGIN,
+        "legend": LEGEND,
     }  # fmt: skip
     return {"id": "roofline", "data": data, "layout": layout}, absent
 
