@@ -4,7 +4,6 @@ A sampler proposes ``batch`` points before any of them is told, and is told in t
 on space and seed alone, not on the number of workers, and a study that is taken up again replays it from the store.
 """
 
-import warnings
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
@@ -144,7 +143,9 @@ class Sampler:
             if len(verdict.objectives) < len(self._space.goals):
                 _fail(self._study, trial)
                 continue
-            trial.set_user_attr("excess", list(verdict.excess))
+            for goal, excess in zip(self._space.goals, verdict.excess, strict=True):
+                if goal.limit is not None:
+                    trial.set_constraint(goal.name, excess)
             self._study.tell(trial, cost(self._space.goals, verdict.objectives))
         self._batch.clear()
 
@@ -159,18 +160,8 @@ def _study(space: Space) -> "optuna.Study":
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    limited = any(goal.limit is not None for goal in space.goals)
-
-    def excess(trial: optuna.trial.FrozenTrial) -> list[float]:
-        return trial.user_attrs.get("excess", [0.0] * len(space.goals))
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        seed, constraints = space.method.seed, excess if limited else None
-        if space.method.name == "nsga2":
-            sampler = optuna.samplers.NSGAIISampler(
-                population_size=space.method.batch, seed=seed, constraints_func=constraints
-            )
-        else:
-            sampler = optuna.samplers.TPESampler(seed=seed, constraints_func=constraints)
+    if space.method.name == "nsga2":
+        sampler = optuna.samplers.NSGAIISampler(population_size=space.method.batch, seed=space.method.seed)
+    else:
+        sampler = optuna.samplers.TPESampler(seed=space.method.seed)
     return optuna.create_study(sampler=sampler, directions=[optuna.study.StudyDirection.MINIMIZE] * len(space.goals))
