@@ -97,6 +97,7 @@ class KernelRun:
         choice: what the library chose, such as ``tile 128x256x64, split-K 4, 2.3 waves``.
         waves: CTAs over CTAs that run at once, of the main kernel.
         result: counters, summed over the launches.
+        joules: dynamic energy at the highest clock, where it is more than multiply-adds and DRAM traffic tell.
     """
 
     us: float
@@ -104,6 +105,7 @@ class KernelRun:
     choice: str
     waves: float
     result: GridResult
+    joules: float | None = None
 
 
 def rate(bytes_per_cycle: float) -> int:

@@ -20,7 +20,8 @@ def dynamic_joules(chip: Chip, dtype: str, macs: float, dram_bytes: float, activ
 
     ``activity``: energy of a multiply-add on these operands, over that on normally distributed ones.
     """
-    return (macs * chip.mac_pj.get(dtype, 0.0) * activity + dram_bytes * chip.byte_pj) * 1e-12
+    each = chip.mac_pj if dtype in chip.tensor_macs else chip.lane_pj
+    return (macs * each.get(dtype, 0.0) * activity + dram_bytes * chip.byte_pj) * 1e-12
 
 
 def dram_us(chip: Chip, result: GridResult) -> float:

@@ -42,7 +42,8 @@ def kernel_of(row: Mapping[str, Any]) -> Kernel:
     m, n, k, batch = int(row["m"]), int(row["n"]), int(row["k"]), max(1, int(row["batch"]))
     if op in ("gemm", "bmm"):
         size = _BYTES[dtype]
-        return Gemm(m, n, k, dtype, batch, size, size, max(2.0, size))
+        written = 4.0 if dtype == "int8" else max(2.0, size)  # int8 products are written as int32
+        return Gemm(m, n, k, dtype, batch, size, size, written)
     if op in PHASES:
         heads, kv_heads, head_dim = int(row["heads"]), int(row["kv_heads"]), int(row["head_dim"])
         return Attention(PHASES[op], dtype, batch, heads, kv_heads, head_dim, int(row["seq_q"]), int(row["seq_kv"]))

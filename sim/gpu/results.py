@@ -275,7 +275,9 @@ class GpuRunResult:
         if program.dtype not in tensor and program.dtype not in lanes:
             notes.append(f"energy of arithmetic is 0: gpu.energy has none for {program.dtype}")
         if not device.chip.byte_pj:
-            notes.append("energy of memory traffic is 0: gpu.energy.traffic_bit is not known")
+            lanes_only = program.dtype not in device.chip.tensor_macs and device.chip.l2_byte_pj > 0
+            but = ", but for matrix products, which have that of the L2" if lanes_only else ""
+            notes.append(f"energy of memory traffic is 0{but}: gpu.energy.traffic_bit is not known")
         if device.stack.attention is None:
             notes.append("stack.attention: none, so scores and their softmax go through memory, masked ones too")
         if program.launch is Launch.EAGER and not device.stack.fixed.eager:

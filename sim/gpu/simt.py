@@ -124,14 +124,14 @@ def run_tile(
 
     ctas, wave = gemm_ctas(gemm, kernel, parts), chip.sms * kernel.slots
     result = in_waves(lambda n: simulate(chip, grid(n)), ctas, ceil(wave / 2))
-    us = result.cycles / chip.clock_hz * 1e6
+    us, joules = result.cycles / chip.clock_hz * 1e6, _joules(gemm, chip, tile, result)
     if loop.sustained:
-        us = sustained_us(us, dram_us(chip, result), _joules(gemm, chip, tile, result), chip)
+        us = sustained_us(us, dram_us(chip, result), joules, chip)
     if parts > 1:
         us += costs.split_us + 4.0 * gemm.m * gemm.n * (2 * parts + 1) / chip.l2_bytes / chip.clock_hz * 1e6
     slices = f" in {tile.slices} slices" if tile.slices > 1 else ""
     choice = f"SIMT tile {tile.m}x{tile.n}x{SLICE_DEPTH}{slices}, split-K {parts}, {ctas / wave:.1f} waves"
-    return KernelRun(us, 1 if parts == 1 else 2, choice, ctas / wave, result)
+    return KernelRun(us, 1 if parts == 1 else 2, choice, ctas / wave, result, joules)
 
 
 def _joules(gemm: Gemm, chip: Chip, tile: SimtTile, result: GridResult) -> float:

@@ -260,6 +260,22 @@ def test_a_slow_host_sets_the_pace() -> None:
     assert eager.stats["host_launches"] == eager.stats["launches"] and graph.stats["host_launches"] == 4
 
 
+def test_products_on_scalar_lanes_have_energy_and_the_cap() -> None:
+    """T4 in fp32: each multiply-add of a product costs what the lanes take, padding and traffic beside, and 70 W hold."""
+    free, held = (
+        simulated("t4", "torch-2.1-simt", prompt=512, tokens=2, dtype="fp32", sets=sets)
+        for sets in (("power.cap=500 W",), ("power.window=1 us",))
+    )
+    chip = free.raw.program.device.chip
+    least = 33e-12 * sum(macs(free.raw.kernels[i]) for ids in free.raw.ids for i in ids)
+    assert free.stats["energy_breakdown_j"]["arithmetic"] == pytest.approx(least, rel=1e-6)
+    assert free.stats["energy_breakdown_j"]["memory"] > 0 and free.raw.held == [1.0, 1.0]
+    assert held.raw.held[0] > 1.2 and chip.static_w == 26
+    seconds = held.raw.prefill_end_ps * 1e-12
+    joules = sum(held.raw.timings[i].joules for i in held.raw.ids[0]) * held.raw.spent[0]
+    assert joules / seconds + chip.static_w == pytest.approx(70, rel=0.01)
+
+
 def power_w(raw: RawGpuRun, index: int) -> float:
     """Mean power of a pass."""
     before = sum(len(ids) for ids in raw.ids[:index])
