@@ -184,6 +184,8 @@ class GpuSpec(Spec):
             raise ValueError("sm: needs base_clock <= boost_clock <= max_clock")
         if self.power.idle.value > self.power.cap.value:
             raise ValueError("power.idle: above power.cap")
+        if self.power.static is not None and self.power.static.value >= self.power.cap.value:
+            raise ValueError("power.static: not below power.cap, which leaves no kernel any power")
         return self
 
     @property

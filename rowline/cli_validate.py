@@ -48,6 +48,8 @@ def validate(
     job = gpu_validation.ValidationJob(files, gpu, op, framework, split, sample, seed, processes, gpu_spec, stack_spec)
     if page is not None and not page.resolve().parent.is_dir():
         raise FileNotFoundError(2, "no such folder", str(page.parent))
+    if page is not None and page.is_dir():
+        raise IsADirectoryError(21, "is a folder", str(page))
     with terminal.progress(quiet or as_json, "kernels") as on_progress:
         comparison, read = gpu_validation.validate(job, on_progress)
     if page is not None:

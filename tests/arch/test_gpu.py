@@ -136,6 +136,7 @@ def test_the_lint_looks_into_the_device(monkeypatch: pytest.MonkeyPatch) -> None
         (["datasheet.simt.fp4=1 TOP/s"], "datasheet.simt.fp4: unknown type"),
         (["sm.max_clock=1.8 GHz"], "needs base_clock <= boost_clock <= max_clock"),
         (["power.idle=701 W"], "power.idle: above power.cap"),
+        (["power.cap=170 W"], "power.static: not below power.cap"),
         (["dram.device=hbm4"], "dram.device: unknown device"),
         (["dram.devise=hbm3-6400"], 'dram.devise: unknown key; did you mean "device"?'),
         (["micro.l2_latency=3"], "micro.l2_latency: needs a unit of time"),

@@ -127,6 +127,7 @@ def bad(tmp_path: Path) -> dict[str, tuple[list[str], str]]:
         "op": (["--against", good, "--op", "sort"], "--op sort: not in the logs, which hold gemm"),
         "framework": (["--against", good, "--framework", "vll"], "--framework vll: not in the logs"),
         "page": (["--against", good, "--html", "no/such/page.html"], "no such folder"),
+        "page that is a folder": (["--against", good, "--html", str(tmp_path)], "is a folder"),
         "sample": (["--against", good, "--sample", "0"], "--sample"),
         "split": (["--against", good, "--split", "half"], "--split"),
     }

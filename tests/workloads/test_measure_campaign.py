@@ -196,6 +196,7 @@ WRONG = {
     "--filter conv: not one of gemm": {"only": ("gemm", "conv")},
     "--scale 0: must be above 0": {"scale": 0},
     "--limit-s, --points, --counters and --sustain-s: must not be negative": {"limit_s": -1.0},
+    "--limit-s and --sustain-s: must be finite": {"limit_s": float("nan")},
     "--repeats: must be at least 1": {"pace": Pace(repeats=0)},
 }
 

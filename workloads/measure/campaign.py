@@ -63,6 +63,8 @@ def kernels_of(request: Request, sm_count: int) -> list[Kernel]:
             raise MeasureError(f"--filter {word}: not one of {', '.join(OPS)}")
     if not 0 < request.scale <= 1:
         raise MeasureError(f"--scale {request.scale}: must be above 0 and at most 1")
+    if not (math.isfinite(request.limit_s) and math.isfinite(request.pace.sustain_s)):
+        raise MeasureError("--limit-s and --sustain-s: must be finite")
     if request.limit_s < 0 or request.points < 0 or request.counters < 0 or request.pace.sustain_s < 0:
         raise MeasureError("--limit-s, --points, --counters and --sustain-s: must not be negative")
     if request.pace.repeats < 1:
