@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...arch.boards import match_stack
 from ...arch.gpu import GpuSpec
 from ...arch.loader import load_gpu, load_stack
 from ...arch.stack import StackSpec
@@ -64,15 +63,6 @@ def rows_of(columns: Mapping[str, Any], places: Iterable[int]) -> tuple[tuple[Ro
             reason = f"not modelled: {row['op']} {row['dtype']} ({error.args[0]})"
             reasons[reason] = reasons.get(reason, 0) + 1
     return tuple(rows), reasons
-
-
-def stack_preset(framework: str, gpu: GpuSpec, op: str, dtype: str) -> str:
-    """The stack preset that rows of a framework run on.
-
-    Raises:
-        ConfigError: no stack of the architecture has kernels for the type.
-    """
-    return match_stack(framework, gpu.architecture, dtype if op in ("gemm", "bmm") else None).stack.name
 
 
 @lru_cache(maxsize=32)
