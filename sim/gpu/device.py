@@ -11,6 +11,7 @@ from functools import cached_property
 from ...arch.gpu import GpuSpec
 from ...arch.stack import StackSpec
 from ...arch.values import Duration, PerMille
+from ..kernels.gpu_cache import MAX_WAYS
 from ..kernels.gpu_layout import MAX_DRAM_SERVERS
 from .gemm import Menu
 from .machine import Chip, Costs
@@ -106,7 +107,7 @@ def chip_of(gpu: GpuSpec) -> Chip:
         max_ctas=sm.max_ctas.value, max_threads=sm.max_threads.value,
         port_bytes=float((got.port or sm.l2_bytes_per_clock).value),
         l2_bytes=l2_peak * (_ratio(got.l2_bandwidth, "l2_bandwidth")), l2_latency=latency,
-        l2_usable_bytes=gpu.l2.size.value * usable, dram_read_hz=read,
+        l2_usable_bytes=gpu.l2.size.value * usable, l2_ways=min(MAX_WAYS, gpu.l2.ways.value), dram_read_hz=read,
         dram_write_hz=peak * _ratio(got.dram_write, "dram_write"),
         dram_latency=_cycles(got.dram_latency, clock) if got.dram_latency is not None else _miss(gpu, clock, latency),
         dram_servers=min(MAX_DRAM_SERVERS, gpu.dram.channels.value), dram_slice_bytes=gpu.dram.interleave.value,

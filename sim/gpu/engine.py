@@ -143,7 +143,7 @@ def simulate(chip: Chip, grid: Grid) -> GridResult:
     packed[gl.G_DRAM_READ_RATE] = rate(chip.dram_read_hz / chip.clock_hz / chip.dram_servers)
     packed[gl.G_DRAM_WRITE_RATE] = rate(chip.dram_write_hz / chip.clock_hz / chip.dram_servers)
     packed[gl.G_DIRTY_BYTES], packed[gl.G_BUBBLE] = round(grid.out_granule_bytes), ticks(grid.bubble)
-    cache = new_cache(max(1, round(chip.l2_usable_bytes)), max(1, round(grid.granule_bytes)), policy=NOT_RECENT)
+    cache = new_cache(max(1, round(chip.l2_usable_bytes)), max(1, round(grid.granule_bytes)), chip.l2_ways, NOT_RECENT)
     for part in grid.residents:
         warm_share(cache, part.first, part.granules, round(part.share * SHARE_ONE), int(part.dirty))
     out = np.zeros(gl.N_RESULT, np.int64)

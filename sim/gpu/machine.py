@@ -20,7 +20,7 @@ class Chip:
         shared_bytes, cta_shared_bytes: shared memory of an SM, and what the system takes of it for each CTA.
         port_bytes: bytes a cycle that one SM takes in from the L2.
         l2_bytes, l2_latency: bytes a cycle of all SMs together; cycles of a hit.
-        l2_usable_bytes: capacity for data that all SMs share.
+        l2_usable_bytes, l2_ways: capacity for data that all SMs share, and its ways.
         dram_read_hz, dram_write_hz: bytes a second that long streams reach; dram_latency: cycles beyond a hit.
         dram_servers: channels, or groups of them, that serve requests independently of one another; dram_slice_bytes: most
             that one of them has of what is asked for at once.
@@ -47,6 +47,7 @@ class Chip:
     dram_read_hz: float
     dram_write_hz: float
     dram_latency: float
+    l2_ways: int = 16
     dram_servers: int = 1
     dram_slice_bytes: int = 4096
     tensor_efficiency: float = 1.0
