@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from rowline.arch.boards import match_stack
 from rowline.arch.gpu import DTYPE_BYTES, GpuSpec
@@ -15,6 +15,8 @@ from rowline.workloads.models.gpt import GptConfig
 if TYPE_CHECKING:
     from rowline.sim.gpu.generate import Program
     from rowline.sim.gpu.results import GpuRunResult
+    from rowline.sim.kept import Keeper
+    from rowline.traces.opgraph import OpGraph
 
 TORCH_NAMES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 STACK = "stack."
@@ -132,7 +134,37 @@ def _check_memory(gpu: GpuSpec, model: GptConfig, dtype: str, tokens: int) -> No
         ])  # fmt: skip
 
 
-def map_program(setup: GpuSetup, prompt_tokens: int, generated_tokens: int) -> "Program":
+class Tracer(Protocol):
+    """Traces models."""
+
+    def decode(self, model: GptConfig) -> "OpGraph":
+        """The template of a decode pass."""
+        ...
+
+    def prefill(self, model: GptConfig, prompt_tokens: int) -> "OpGraph":
+        """One pass over a prompt."""
+        ...
+
+
+class FreshTracer:
+    """Traces each time anew."""
+
+    def decode(self, model: GptConfig) -> "OpGraph":
+        """See the protocol."""
+        from rowline.workloads.tracer import trace_decode
+
+        return trace_decode(model)
+
+    def prefill(self, model: GptConfig, prompt_tokens: int) -> "OpGraph":
+        """See the protocol."""
+        from rowline.workloads.tracer import trace_prefill
+
+        return trace_prefill(model, prompt_tokens)
+
+
+def map_program(
+    setup: GpuSetup, prompt_tokens: int, generated_tokens: int, tracer: Tracer | None = None
+) -> "Program":
     """Trace the model and map its passes onto kernels.
 
     Raises:
@@ -142,10 +174,10 @@ def map_program(setup: GpuSetup, prompt_tokens: int, generated_tokens: int) -> "
     from rowline.sim.gpu.generate import Program
     from rowline.sim.gpu.loop import Launch
     from rowline.sim.mapping.gpu import map_pass
-    from rowline.workloads.tracer import trace_decode, trace_prefill
 
-    template = trace_decode(setup.model) if prompt_tokens == 1 or generated_tokens > 1 else None
-    prompt = trace_prefill(setup.model, prompt_tokens) if prompt_tokens > 1 else None
+    trace = tracer or FreshTracer()
+    template = trace.decode(setup.model) if prompt_tokens == 1 or generated_tokens > 1 else None
+    prompt = trace.prefill(setup.model, prompt_tokens) if prompt_tokens > 1 else None
     prefill = prompt or (template.at(1) if template else None)
     assert prefill is not None
     plans = [map_pass(graph, setup.stack, setup.dtype) for graph in (prefill, template or prefill)]
@@ -153,8 +185,10 @@ def map_program(setup: GpuSetup, prompt_tokens: int, generated_tokens: int) -> "
     return Program(Device(setup.gpu, setup.stack), setup.dtype, launch, prompt_tokens, generated_tokens, *plans)
 
 
-def run_program(program: "Program", on_pass: Callable[[int, int], None]) -> "GpuRunResult":
-    """Simulate it.
+def run_program(
+    program: "Program", on_pass: Callable[[int, int], None] = lambda done, total: None, keeper: "Keeper | None" = None
+) -> "GpuRunResult":
+    """Simulate it; ``keeper`` holds the timings of kernels of other runs.
 
     Raises:
         MappingError: a kernel that stack or chip cannot do.
@@ -164,7 +198,7 @@ def run_program(program: "Program", on_pass: Callable[[int, int], None]) -> "Gpu
     from rowline.sim.mapping.placement import MappingError
 
     try:
-        return GpuRunResult(simulate_program(program, on_pass))
+        return GpuRunResult(simulate_program(program, on_pass, keeper))
     except (KeyError, ValueError) as error:
         names = f"{program.device.gpu.name} with {program.device.stack.name}"
         raise MappingError(f"{names}: a kernel is not modelled: {error.args[0]}") from error

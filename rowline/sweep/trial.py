@@ -7,6 +7,7 @@ from rowline.arch.loader import PRESETS, apply_sets, build, expand, is_gpu
 from rowline.arch.system import System
 from rowline.arch.yamltree import ConfigError, Node, read_yaml
 from rowline.experiment import RunConfig, load_gpu_setup, load_model
+from rowline.gpu_run import FreshTracer, map_program, run_program
 from rowline.sweep.fingerprint import ID_LENGTH, code_version, digest, hardware_digest, workload_digest
 from rowline.sweep.keys import RUN_KEYS, set_run_value
 from rowline.sweep.memo import Memo, traced
@@ -65,7 +66,7 @@ class Kept:
 
     def __init__(self, size: int = 0):
         self.trees, self.systems = Memo(min(size, 8)), Memo(size)
-        self.graphs, self.parts = Memo(min(size, 16)), Memo(4 * size)
+        self.graphs, self.parts, self.kernels = Memo(min(size, 16)), Memo(4 * size), Memo(32 * size)
         self.frozen = False
 
 
@@ -114,7 +115,7 @@ def _pim_stats(kept: Kept, run: RunConfig, hardware: str) -> dict[str, Any]:
     model = _fitting_model(run)
     options = MappingOptions(run.mapping.lm_head_on_pim, run.mapping.vectors_per_row)
     tokens = run.prompt_tokens + run.generated_tokens - 1
-    mapping = map_graph(system, _decode_graph(kept, model), tokens, options)
+    mapping = map_graph(system, _KeptTracer(kept.graphs).decode(model), tokens, options)
     raw = simulate(mapping, run.prompt_tokens, run.generated_tokens, keeper=kept.parts)
     stats = RunResult(raw, run.prompt_tokens, run.generated_tokens).stats
     return stats | {"area_m2": system.host.area.value / 10**12}
@@ -136,17 +137,23 @@ def _fitting_model(run: RunConfig) -> GptConfig:
     return model
 
 
-def _decode_graph(kept: Kept, model: GptConfig) -> "OpGraph":
-    def trace() -> "OpGraph":
-        from rowline.workloads.tracer import trace_decode
+class _KeptTracer:
+    """Graphs that were traced before: in this worker, or by any whose graphs are on the disk."""
 
-        return trace_decode(model)
+    def __init__(self, graphs: Memo):
+        self.graphs, self.fresh = graphs, FreshTracer()
 
-    return kept.graphs.get(("decode", model), lambda: traced("decode", model, trace))
+    def decode(self, model: GptConfig) -> "OpGraph":
+        """The template of a decode pass."""
+        return self.graphs.get(("decode", model), lambda: traced("decode", model, lambda: self.fresh.decode(model)))
+
+    def prefill(self, model: GptConfig, prompt_tokens: int) -> "OpGraph":
+        """One pass over a prompt."""
+        kind = f"prefill {prompt_tokens}"
+        return self.graphs.get((kind, model), lambda: traced(kind, model, lambda: self.fresh.prefill(model, prompt_tokens)))
 
 
 def _gpu_stats(kept: Kept, run: RunConfig) -> dict[str, Any]:
-    from rowline.gpu_run import map_program, run_program
-
-    program = map_program(load_gpu_setup(run), run.prompt_tokens, run.generated_tokens)
-    return run_program(program, lambda done, total: None).stats
+    setup = load_gpu_setup(run)
+    program = map_program(setup, run.prompt_tokens, run.generated_tokens, _KeptTracer(kept.graphs))
+    return run_program(program, keeper=kept.kernels).stats

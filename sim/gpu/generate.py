@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..kept import Anew, Keeper
 from ..mapping.gpu import KernelPlan, Operands
 from ..processes.gpu import Batch, run_stream
 from .device import Device
@@ -73,10 +74,11 @@ class RawGpuRun:
 
 
 class _Times:
-    """Timings by kernel and loop, each simulated once."""
+    """Timings by kernel and loop, each simulated once; ``keeper`` may hold those of other runs on an equal device."""
 
-    def __init__(self, device: Device):
-        self.device = device
+    def __init__(self, device: Device, keeper: Keeper):
+        self.device, self.keeper = device, keeper
+        self.key = "" if isinstance(keeper, Anew) else device.gpu.model_dump_json() + device.stack.model_dump_json()
         self.known: dict[tuple[Kernel, Loop], int] = {}
         self.kernels: list[Kernel] = []
         self.timings: list[Timing] = []
@@ -85,7 +87,8 @@ class _Times:
     def number(self, kernel: Kernel, loop: Loop, name: str) -> int:
         """The number of a kernel's timing."""
         if (kernel, loop) not in self.known:
-            self.timings.append(time_kernel(kernel, self.device, loop, name))
+            key = ("kernel", self.key, kernel, loop, name)
+            self.timings.append(self.keeper.get(key, lambda: time_kernel(kernel, self.device, loop, name)))
             self.kernels.append(kernel)
             self.known[kernel, loop] = len(self.timings) - 1
         return self.known[kernel, loop]
@@ -130,17 +133,20 @@ def _host(program: Program, plan: KernelPlan) -> list[float]:
     return [host_us(program.device, program.launch, step.name) for step in steps]
 
 
-def simulate_program(program: Program, on_pass: Callable[[int, int], None] = lambda done, total: None) -> RawGpuRun:
+def simulate_program(
+    program: Program, on_pass: Callable[[int, int], None] = lambda done, total: None, keeper: Keeper | None = None
+) -> RawGpuRun:
     """Run a generation.
 
     Args:
         on_pass: called with (passes done, passes in all) after the kernels of each pass have been timed.
+        keeper: holds the timings of other runs.
 
     Raises:
         KeyError: the chip or the stack cannot do a kernel.
         ValueError: a kernel that is too large to simulate.
     """
-    times, passes = _Times(program.device), program.passes()
+    times, passes = _Times(program.device, keeper or Anew()), program.passes()
     last = passes[-1][1]
     first, later = Loop(program_bytes=math.inf), Loop(program_bytes=_round_bytes(program.decode, last))
     ids: list[list[int]] = []

@@ -112,10 +112,17 @@ def test_code_or_files_that_changed_meanwhile_are_noticed(tmp_path: Path) -> Non
 
 
 def test_on_a_gpu(tmp_path: Path) -> None:
-    text = "base: {{arch: h100-sxm, workload: {model}, generated_tokens: 2}}\naxes:\n  - {{key: sm.count, values: [64, 132]}}\n"
-    for config in configs(tmp_path, 2, text):
+    """The same there: kernels that an equal device ran before are not simulated again, and nothing changes."""
+    text = (
+        "base: {{arch: h100-sxm, workload: {model}, prompt_tokens: 7, generated_tokens: 3}}\naxes:\n"
+        "  - {{key: sm.count, values: [64, 132]}}\n  - {{key: launch, values: [graph, eager]}}\n"
+        "  - {{key: generated_tokens, values: [1, 3, 4]}}\n"
+    )
+    much, little = Kept(64), Kept(1)
+    for config in configs(tmp_path, 8, text):
         whole = run_experiment(RunConfig.model_validate(config["run"])).result.stats
-        assert run_trial(config) == whole and whole["latency_s"] > 0
+        assert run_with(much, config) == whole == run_with(little, config) and whole["latency_s"] > 0
+    assert much.kernels.hits > much.kernels.made > 0 and much.graphs.made == 2
 
 
 def test_a_second_worker_finds_the_graph_and_needs_no_torch(tmp_path: Path) -> None:
