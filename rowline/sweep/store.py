@@ -36,6 +36,7 @@ __all__ = ["Claim", "Record", "State", "Store", "StoreBusyError", "StoreError", 
 
 T = TypeVar("T")
 MIN_FREE_BYTES = 16 * 1024**2
+CLOSE_S = 0.5
 _CHUNK = 400
 
 
@@ -137,9 +138,9 @@ class Store:
                         )  # fmt: skip
         return claim
 
-    def release(self, ids: Iterable[str] | None = None) -> None:
-        """Give claims of this process back, all without ``ids``."""
-        with self._backend.writing() as query:
+    def release(self, ids: Iterable[str] | None = None, *, wait_s: float | None = None) -> None:
+        """Give claims of this process back, all without ``ids``; waits at most ``wait_s`` for its turn, by default 30 s."""
+        with self._backend.writing(wait_s) as query:
             if ids is None:
                 query("DELETE FROM claims WHERE owner = ?", (self._backend.owner,))
             for one in ids or ():
@@ -279,9 +280,10 @@ class Store:
         return problems
 
     def close(self) -> None:
-        """Give back what is claimed and let go of the store."""
+        """Give back what is claimed and let go of the store. Claims end in any case; given back, they do not count as an
+        attempt."""
         with suppress(StoreError):
-            self.release()
+            self.release(wait_s=CLOSE_S)
         self._backend.close()
 
     def __enter__(self) -> "Store":

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from rowline.sweep.store_rows import FIRST_SEAL, TABLES, StoreError, StoreWriteError
-from rowline.sweep.store_sqlite import Query
+from rowline.sweep.store_rows import FIRST_SEAL, TABLES, StoreBusyError, StoreError, StoreWriteError
+from rowline.sweep.store_sqlite import BUSY_S, Query
 
 RECONNECT_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 _CREATING = 0x726F776C  # one lock for all that create a study in a database
@@ -79,6 +79,8 @@ class PostgresBackend:
             yield
         except self._psycopg.Error as error:
             line = " ".join(str(error).split()) or type(error).__name__
+            if isinstance(error, self._psycopg.errors.LockNotAvailable):
+                raise StoreBusyError(f"{self.name}: another process kept it locked for {BUSY_S:.0f} s") from error
             lost = isinstance(error, (self._psycopg.OperationalError, self._psycopg.InterfaceError))
             refused = isinstance(error, self._psycopg.errors.InsufficientPrivilege)
             kind = StoreWriteError if lost or refused else StoreError
@@ -120,11 +122,14 @@ class PostgresBackend:
                 yield _query(other)
 
     @contextmanager
-    def writing(self) -> Iterator[Query]:
-        """Statements that are kept together or not at all; one process at a time."""
+    def writing(self, wait_s: float | None = None) -> Iterator[Query]:
+        """Statements that are kept together or not at all; one process at a time. Waits for its turn, at most ``wait_s``
+        (BUSY_S)."""
         with self._guard():
             self._revive()
             with self._connection.transaction():
+                milliseconds = int(1000 * (BUSY_S if wait_s is None else wait_s))
+                self._connection.execute(f"SET LOCAL lock_timeout = {milliseconds}")
                 self._connection.execute("SELECT id FROM seal FOR UPDATE")
                 yield _query(self._connection)
 

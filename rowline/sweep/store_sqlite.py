@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from typing import Any
 from rowline.sweep.store_rows import FIRST_SEAL, TABLES, StoreBusyError, StoreError, StoreWriteError
 
 Query = Callable[..., list[tuple[Any, ...]]]
-BUSY_S = 30.0
+BUSY_S, TURN_MS = 30.0, 2
 _TABLES = tuple(f"{t} WITHOUT ROWID" for t in TABLES)
 _ACKED_LENGTH = 30
 _BROKEN_WRITES = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
@@ -142,12 +143,13 @@ class SqliteBackend:
             yield lambda sql, values=(): other.execute(sql, values).fetchall()
 
     @contextmanager
-    def writing(self) -> Iterator[Query]:
-        """Statements that are kept together or not at all; once this ends without an error they are on the disk."""
+    def writing(self, wait_s: float | None = None) -> Iterator[Query]:
+        """Statements that are kept together or not at all; once this ends without an error they are on the disk. Waits for
+        its turn, at most ``wait_s`` (BUSY_S)."""
         with self._guard():
             if self._connection.in_transaction:  # an interrupt came between BEGIN and the next line
                 self._connection.rollback()
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin(BUSY_S if wait_s is None else wait_s)
             try:
                 yield lambda sql, values=(): self._connection.execute(sql, values).fetchall()
                 self._connection.execute("COMMIT")
@@ -155,6 +157,21 @@ class SqliteBackend:
                 with suppress(sqlite3.Error):
                     self._connection.rollback()
                 raise
+
+    def _begin(self, wait_s: float) -> None:
+        """SQLite's own waiting lets no interrupt through, so it is asked for a few ms at a time."""
+        until = time.monotonic() + wait_s
+        self._connection.execute(f"PRAGMA busy_timeout={TURN_MS}")
+        try:
+            while True:
+                try:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError as error:
+                    if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > until:
+                        raise
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
 
     def acknowledge(self, revision: int) -> None:
         """Note that a write was acknowledged. Behind is safe, so it needs no sync and no lock; of the two lines one stays

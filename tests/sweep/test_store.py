@@ -4,9 +4,11 @@ import itertools
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -277,11 +279,42 @@ def test_a_lock_that_is_kept_for_too_long(tmp_path: Path, monkeypatch: pytest.Mo
     with Store.open(tmp_path) as store:
         other = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreBusyError, match="another process"):
+        with pytest.raises(StoreBusyError, match="another process") as caught:
             store.put(writer.record(0))
+        assert caught.value.exit_code == 6
         other.rollback()
         other.close()
         assert store.put(writer.record(0))
+
+
+@pytest.mark.slow
+def test_a_lock_on_a_server_that_is_kept_for_too_long(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import psycopg
+
+    monkeypatch.setattr("rowline.sweep.store_postgres.BUSY_S", 0.1)
+    with Store.open(f"{server}#kept") as store, psycopg.connect(server) as other:
+        other.execute("SELECT id FROM rowline_kept.seal FOR UPDATE")
+        with pytest.raises(StoreBusyError, match="another process"):
+            store.put(writer.record(0))
+        other.rollback()
+        assert store.put(writer.record(0))
+
+
+def test_an_interrupt_gets_through_while_another_process_writes(tmp_path: Path) -> None:
+    Store.open(tmp_path).close()
+    other = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = subprocess.Popen([sys.executable, writer.__file__, str(tmp_path), "5"], stderr=subprocess.PIPE)
+    while not list((tmp_path / "owners").glob("*")):  # it is about to claim
+        time.sleep(0.01)
+    time.sleep(0.2)
+    waiting.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    assert waiting.wait(60) == 130 and time.monotonic() - begin < 2
+    other.rollback()
+    other.close()
+    with Store.open(tmp_path) as store:
+        assert store.verify() == [] and store.claim(ID[:5]).elsewhere == []
 
 
 def test_an_interrupt_between_statements_leaves_nothing_open(tmp_path: Path) -> None:

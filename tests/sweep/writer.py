@@ -39,7 +39,7 @@ def work(target: str, trials: int, batch: int = 3) -> None:
     """Work the plan off, together with whoever else does."""
     with Store.open(target) as store:
         numbers = {trial_id(number): number for number in range(trials)}
-        rest = list(numbers)
+        rest, passed = list(numbers), 0
         while rest:
             claim = store.claim(rest[:batch])
             for one in claim.mine:
@@ -47,7 +47,8 @@ def work(target: str, trials: int, batch: int = 3) -> None:
                 store.put(record(numbers[one]))
                 os.write(1, f"{numbers[one]}\n".encode())
             rest = [*rest[batch:], *claim.elsewhere]
-            if not claim.mine and claim.elsewhere:
+            passed = 0 if claim.mine else passed + batch
+            if passed > len(rest):  # all that is left is in another's hands
                 time.sleep(0.01)
 
 
