@@ -91,7 +91,10 @@ def begun(folder: Path, *words: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("after_s", [0.2, 0.8, 1.6, 2.2])
+SOON = [pytest.param(0.025 * i, marks=pytest.mark.slow) for i in range(1, 101)]
+
+
+@pytest.mark.parametrize("after_s", [0.2, 0.8, 1.6, 2.2, *SOON])
 def test_ctrl_c(folder: Path, after_s: float) -> None:
     process = begun(folder)
     time.sleep(after_s)
@@ -150,6 +153,45 @@ def test_dry_run(folder: Path) -> None:
     assert not (folder / "out").exists()
     shown = rowline(folder, "s.yaml", "--dry-run").stdout
     assert "30 points of a full grid of 30; grid: 30 trials" in shown and "probe: " in shown
+
+
+XL = """
+base: {arch: pim-gpt, workload: gpt3-xl, generated_tokens: 1}
+axes:
+  - {key: channels, values: [8, 12, 16, 24, 32]}
+  - {key: device.timing.tCCDL, values: [1 ns, 1.5 ns, 2 ns, 3 ns]}
+  - {key: device.pim.mac_lanes, values: [4, 8, 16, 32, 64]}
+  - {key: host.clock, range: {from: 100 MHz, to: 1 GHz, step: 100 MHz}}
+"""
+
+
+@pytest.mark.slow
+def test_a_thousand_decode_steps_of_gpt3_xl_in_three_minutes(tmp_path: Path) -> None:
+    (tmp_path / "xl.yaml").write_text(XL)
+    begin = time.perf_counter()
+    found = json.loads(rowline(tmp_path, "xl.yaml", "--jobs", "2", "--out", "xl", "--json").stdout)
+    assert time.perf_counter() - begin < 180
+    assert found["counts"] == {"done": 1000, "cached": 0, "failed": 0, "infeasible": 0}
+
+
+def test_a_million_points_are_counted_in_little_memory(folder: Path) -> None:
+    """Of the sweep and of its probe's worker, whose graph is on the disk from a run before."""
+    axes = "".join(
+        f"  - {{key: {key}, range: {{from: {low}, to: {high}, step: {step}}}}}\n"
+        for key, low, high, step in (
+            ("channels", 8, 107, 1), ("device.pim.mac_lanes", 1, 100, 1), ("host.clock", "100 MHz", "1090 MHz", "10 MHz")
+        )
+    )  # fmt: skip
+    (folder / "big.yaml").write_text("base: {arch: pim-gpt, workload: tiny.yaml, generated_tokens: 1}\naxes:\n" + axes)
+    rowline(folder, "big.yaml", "--trials", "1", "--jobs", "1", "--out", "one", "-q")
+    code = (
+        "import resource, subprocess, sys\n"
+        "subprocess.run([sys.executable, '-m', 'rowline', 'sweep', 'big.yaml', '--dry-run'], check=True)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True, timeout=300)
+    assert "1000000 points of a full grid of 1000000" in done.stdout
+    assert int(done.stdout.splitlines()[-1]) < 300 * 1024
 
 
 def test_durations() -> None:

@@ -32,6 +32,12 @@ def test_values_in_their_one_spelling(tmp_path: Path) -> None:
     assert axis(tmp_path, "{key: device.refresh.mode, values: [all_bank, 'off']}") == ["all_bank", "off"]
 
 
+def test_the_space_of_the_docs(tmp_path: Path) -> None:
+    (text,) = (part.split("```")[0] for part in (EXAMPLE.parents[1] / "docs" / "sweep.md").read_text().split("```yaml\n")[1:])
+    space = loaded(tmp_path, text)
+    assert [len(a.texts) for a in space.axes] == [3, 4, 5, 2] and [g.limit for g in space.goals] == [5e-4, None, None]
+
+
 def test_ranges(tmp_path: Path) -> None:
     assert axis(tmp_path, "{key: channels, range: {from: 2, to: 9, step: 3}}") == ["2", "5", "8"]
     assert axis(tmp_path, "{key: device.timing.tRP, range: {from: 12 ns, to: 13 ns, step: 500 ps}}") == ["12 ns", "12.5 ns",
@@ -57,8 +63,8 @@ def test_base_takes_short_and_long_names(tmp_path: Path) -> None:
 def test_limits_are_in_the_units_of_the_stats(tmp_path: Path) -> None:
     goals = "objectives: [{key: tpot, limit: 2 ms}, {key: energy, limit: 3}, {key: edp, direction: max}]\n"
     found = loaded(tmp_path, AXES + goals).goals
-    assert [(g.stat, g.limit, g.maximize) for g in found] == [("tpot_s", 0.002, False), ("energy_j", 3.0, False), ("edp",
-        None, True)]
+    limits = [(g.stat, g.limit, g.maximize) for g in found]
+    assert limits == [("tpot_s", 0.002, False), ("energy_j", 3.0, False), ("edp", None, True)]
 
 
 BAD = {
