@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -267,6 +268,15 @@ def version() -> None:
     print(__version__)
 
 
+_interrupts: list[int] = []
+
+
+def interrupt(number: int, frame: Any) -> None:
+    """Handler of SIGINT: as Python's own, but leaves a trace, since libraries may turn a KeyboardInterrupt into another error."""
+    _interrupts.append(number)
+    raise KeyboardInterrupt
+
+
 def _guard(action: Callable[[], None]) -> int:
     """Run the command line; turn what can go wrong into one line a problem and an exit code."""
     from rowline.arch.yamltree import ConfigError
@@ -283,6 +293,8 @@ def _guard(action: Callable[[], None]) -> int:
     except OSError as error:
         return _fail([f"{error.filename or 'system'}: {error.strerror or error}"], 2)
     except Exception as error:
+        if _interrupts:
+            return _fail(["interrupted"], 130)
         format_message = getattr(error, "format_message", None)  # typer's own usage errors
         if format_message is not None:
             return _fail([format_message()], 2)
@@ -322,6 +334,8 @@ def main() -> None:
         code = _guard(call)
     except typer.Abort:
         code = 130
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is done is done: unloading is not to be interrupted
     if code == 130:  # everything is cleaned up; unloading the libraries would take another second
         sys.stderr.flush()
         os._exit(code)

@@ -101,8 +101,9 @@ def test_ctrl_c(folder: Path, after_s: float) -> None:
     process.send_signal(signal.SIGINT)
     begin = time.perf_counter()
     _, err = process.communicate(timeout=30)
-    assert time.perf_counter() - begin < 2 and process.returncode in (130, 0)
-    assert process.returncode == 0 or err.splitlines()[-1] == "rowline: interrupted"
+    early = (-signal.SIGINT, 1) if after_s < 0.08 else ()  # Python itself is still starting
+    assert time.perf_counter() - begin < 2 and process.returncode in (130, 0, *early)
+    assert process.returncode != 130 or err.splitlines()[-1] == "rowline: interrupted"
     if (folder / "cut" / "study.db").exists():
         assert rowline(folder, "verify", "cut").returncode == 0
 
