@@ -11,64 +11,32 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from rowline import cli_calibrate, cli_measure, cli_memory, cli_report, cli_sweep, cli_validate
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    help="Simulate DRAM with processing-in-memory, command by command, on transformers traced from PyTorch.",
+from rowline import cli_calibrate, cli_measure, cli_memory, cli_report, cli_show, cli_sweep, cli_validate
+from rowline.cli_options import (
+    Arch,
+    Config,
+    Json,
+    LmHead,
+    Prompt,
+    Quiet,
+    Sets,
+    Tokens,
+    Workload,
+    add_verb,
+    changes_of,
+    complete_arch,
+    complete_stack,
 )
-show_app = typer.Typer(no_args_is_help=True, help="Print presets, models and mappings.")
-app.add_typer(show_app, name="show")
-app.command()(cli_memory.dram)
-app.command()(cli_memory.check)
-app.command()(cli_measure.measure)
-app.command()(cli_validate.validate)
-app.command()(cli_calibrate.calibrate)
-app.command()(cli_sweep.sweep)
-app.command()(cli_report.report)
-app.command()(cli_report.compare)
-app.command()(cli_report.timeline)
 
-Arch = Annotated[str | None, typer.Option("--arch", help="Preset of a system or a GPU, or YAML file.", show_default="pim-gpt")]
-Workload = Annotated[str | None, typer.Option("--workload", help="Model or YAML file.", show_default="gpt2-small")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the system or GPU.")]
-Prompt = Annotated[int | None, typer.Option("--prompt", help="Tokens of the prompt.", show_default="1")]
-Tokens = Annotated[int | None, typer.Option("--tokens", help="Tokens to generate.", show_default="32")]
-LmHead = Annotated[bool | None, typer.Option("--lm-head/--no-lm-head", help="Multiply the LM head in the banks.")]
-Vectors = Annotated[int | None, typer.Option("--vectors-per-row", help="Prompt vectors per open row.")]
-Stack = Annotated[str | None, typer.Option("--stack", help="GPU: software stack or YAML file.", show_default="generic")]
+Vectors = Annotated[int | None, typer.Option("--vectors-per-row", help="Prompt vectors per open row.", show_default="1")]
+Stack = Annotated[str | None, typer.Option("--stack", help="GPU: software stack or YAML file.", show_default="generic",
+                                           autocompletion=complete_stack)]  # fmt: skip
 Launching = Annotated[Literal["graph", "eager"] | None, typer.Option("--launch", help="GPU: how kernels are launched.",
                                                                     show_default="graph")]  # fmt: skip
 Dtype = Annotated[Literal["bf16", "fp16", "fp32"] | None, typer.Option("--dtype", help="GPU: type of all elements.",
                                                                       show_default="bf16, else fp16")]  # fmt: skip
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
-Config = Annotated[Path | None, typer.Argument(help="YAML file with the keys of a run; options go over it.")]
 
 
-def _changes(
-    arch: str | None, workload: str | None, prompt: int | None, tokens: int | None, sets: list[str] | None,
-    lm_head: bool | None = None, vectors: int | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """The options that were given, as keys of a RunConfig."""
-    from rowline.arch.yamltree import ConfigError, printable
-
-    overrides: dict[str, str] = {}
-    for text in sets or []:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError([f'--set {printable(text)}: expected "key.subkey=value"'])
-        overrides[key.strip()] = value.strip()
-    mapping = {"lm_head_on_pim": lm_head, "vectors_per_row": vectors}
-    changes: dict[str, Any] = {
-        "arch": arch, "workload": workload, "prompt_tokens": prompt, "generated_tokens": tokens,
-        "overrides": overrides, "mapping": {k: v for k, v in mapping.items() if v is not None},
-    }  # fmt: skip
-    return {k: v for k, v in changes.items() if v is not None}
-
-
-@app.command()
 def run(
     config: Config = None,
     arch: Arch = None,
@@ -83,7 +51,7 @@ def run(
     dtype: Dtype = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder.", show_default="out/<time>-<hash>")] = None,
     as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no tables.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Simulate a generation.
 
@@ -92,12 +60,13 @@ def run(
     Example: rowline run --arch h200 --workload gpt3-xl --tokens 128
     """
     begin = perf_counter()
+    from rowline import checking
     from rowline import experiment as ex
 
-    changes = _changes(arch, workload, prompt, tokens, sets, lm_head, vectors_per_row)
+    changes = changes_of(arch, workload, prompt, tokens, sets, lm_head, vectors_per_row)
     choices = {k: v for k, v in {"stack": stack, "launch": launch, "dtype": dtype}.items() if v is not None}
-    request = ex.load_config(config, changes | ({"gpu": choices} if choices else {}))
-    ex.check(request)  # all that can be refused is refused before anything slow begins
+    # all that can be refused is refused before anything slow begins
+    request = checking.checked_request(config, changes | ({"gpu": choices} if choices else {}))
     from rowline import rundir, terminal
 
     with rundir.claimed(out or rundir.default_folder(request)) as folder:
@@ -136,9 +105,11 @@ def _same_mapping(request: Any) -> str:
     return shlex.join(words + ["--no-lm-head"] * (not request.mapping.lm_head_on_pim))
 
 
-@app.command()
 def stream(
-    arch: Arch = None,
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", help="Preset of a system, or YAML file.", show_default="aim", autocompletion=complete_arch),
+    ] = None,
     sets: Sets = None,
     outputs: Annotated[int, typer.Option(help="Rows of the weight matrix.")] = 16384,
     inputs: Annotated[int, typer.Option(help="Columns of the weight matrix.")] = 4096,
@@ -156,117 +127,30 @@ def stream(
     print(json.dumps(answer)) if as_json else terminal.print_stream(answer)
 
 
-@show_app.command("arch")
-def show_arch(
-    name: Annotated[str | None, typer.Argument(help="System or GPU, preset or YAML file; none lists the presets.")] = None,
-    sets: Sets = None,
-    form: Annotated[Literal["yaml", "json"], typer.Option("-f", "--format", help="How to print it.")] = "yaml",
-) -> None:
-    """Print a system or a GPU fully expanded, with the source of every number."""
-    from rowline.arch.loader import is_gpu, list_gpus, list_presets, load_gpu, load_system
-
-    if name is None:
-        print("\n".join([*list_presets("system"), *list_gpus()]))
-        return
-    spec = load_gpu(name, sets or []) if is_gpu(name) else load_system(name, sets or [])
-    _print_data(spec.model_dump(mode="json"), form)
-
-
-@show_app.command("dram")
-def show_dram(
-    name: Annotated[str | None, typer.Argument(help="Device preset or YAML file; none lists the presets.")] = None,
-    sets: Sets = None,
-    form: Annotated[Literal["yaml", "json"], typer.Option("-f", "--format", help="How to print it.")] = "yaml",
-) -> None:
-    """Print one channel of DRAM fully expanded, with the source of every number."""
-    from rowline.arch.loader import list_devices, load_device
-
-    if name is None:
-        print("\n".join(list_devices()))
-        return
-    _print_data(load_device(name, sets or []).model_dump(mode="json"), form)
-
-
-@show_app.command("gpu")
-def show_gpu(
-    name: Annotated[str | None, typer.Argument(help="GPU preset or YAML file; none lists the presets.")] = None,
-    sets: Sets = None,
-    form: Annotated[Literal["yaml", "json"], typer.Option("-f", "--format", help="How to print it.")] = "yaml",
-) -> None:
-    """Print a GPU fully expanded, with the source of every number."""
-    from rowline.arch.loader import list_gpus, load_gpu
-
-    if name is None:
-        print("\n".join(list_gpus()))
-        return
-    _print_data(load_gpu(name, sets or []).model_dump(mode="json"), form)
-
-
-@show_app.command("stack")
-def show_stack(
-    name: Annotated[str | None, typer.Argument(help="Software stack or YAML file; none lists the presets.")] = None,
-    sets: Sets = None,
-    form: Annotated[Literal["yaml", "json"], typer.Option("-f", "--format", help="How to print it.")] = "yaml",
-) -> None:
-    """Print a software stack of a GPU: tile menus, policies and fixed costs, with their sources."""
-    from rowline.arch.loader import list_stacks, load_stack
-
-    if name is None:
-        print("\n".join(list_stacks()))
-        return
-    _print_data(load_stack(name, sets or []).model_dump(mode="json"), form)
-
-
-def _print_data(data: Any, form: str) -> None:
-    """Plain data as YAML or JSON."""
-    from rowline import rundir
-
-    print(json.dumps(data, indent=1) if form == "json" else rundir.to_yaml(data), end="\n" if form == "json" else "")
-
-
-@show_app.command("workload")
-def show_workload(
-    name: Annotated[str | None, typer.Argument(help="Model or YAML file; none lists the models.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Print a model's shape and the operations of one decode pass."""
-    from rowline import experiment as ex
-    from rowline import terminal
-    from rowline.workloads.models.registry import list_models
-
-    if name is None:
-        print("\n".join(list_models()))
-        return
-    terminal.print_workload(ex.load_model(name), as_json)
-
-
-@show_app.command("mapping")
-def show_mapping(
-    config: Config = None,
-    arch: Arch = None,
-    workload: Workload = None,
-    prompt: Prompt = None,
-    tokens: Tokens = None,
-    sets: Sets = None,
-    lm_head: LmHead = None,
-    as_json: Json = False,
-) -> None:
-    """Print where every tensor lives: rows of each bank (--json: bank by bank)."""
-    from rowline import experiment as ex
-    from rowline import terminal
-
-    request = ex.load_config(config, _changes(arch, workload, prompt, tokens, sets, lm_head))
-    system, model = ex.load(request)
-    terminal.print_mapping(ex.map_workload(request, system, model), as_json)
-
-
-@app.command()
 def version() -> None:
-    """Print the version."""
+    """Print the version.
+
+    Example: rowline version
+    """
     from rowline import __version__
 
     print(__version__)
 
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Simulate DRAM with processing-in-memory and GPU memory hierarchies on transformers traced from PyTorch.",
+    epilog="Example: rowline run --arch pim-gpt --workload gpt2-small --tokens 32",
+)
+for _verb in (
+    run, stream, cli_memory.dram, cli_memory.check, cli_sweep.sweep, cli_report.report, cli_report.compare, cli_report.timeline,
+    cli_validate.validate, cli_measure.measure, cli_calibrate.calibrate,
+):  # fmt: skip
+    add_verb(app, _verb)
+app.add_typer(cli_show.show_app, name="show")
+add_verb(app, version)
 
 _interrupts: list[int] = []
 

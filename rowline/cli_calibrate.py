@@ -6,13 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
+from rowline.cli_options import complete_gpu, complete_stack
+
 
 def calibrate(
-    gpu: Annotated[str | None, typer.Option("--gpu", help="Preset or YAML file.", show_default="the log's")] = None,
+    gpu: Annotated[
+        str | None, typer.Option("--gpu", help="Preset or YAML file.", show_default="the log's", autocompletion=complete_gpu)
+    ] = None,
     log: Annotated[Path | None, typer.Option("--log", help="Derive constants from this micro-benchmark log.")] = None,
     points: Annotated[Path | None, typer.Option("--points", help="Fit a few constants to kernels of this log.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="YAML file to write, which extends the GPU.")] = None,
-    stack: Annotated[str | None, typer.Option("--stack", help="Preset or YAML file.", show_default="the log's")] = None,
+    stack: Annotated[
+        str | None, typer.Option("--stack", help="Preset or YAML file.", show_default="the log's", autocompletion=complete_stack)
+    ] = None,
     framework: Annotated[str | None, typer.Option("--framework", help="--points: only rows of this framework.")] = None,
     max_points: Annotated[int, typer.Option("--max-points", help="--points: kernels to fit to, 60 at most.")] = 60,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the rows drawn.")] = 0,

@@ -1,18 +1,23 @@
 """The verbs ``dram`` and ``check``. Imports nothing heavy: each verb imports what it needs."""
 
 import json
+import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any, Literal
 
 import typer
 
-Device = Annotated[str, typer.Option("--device", help="Device preset or YAML file; `rowline show dram` lists them.")]
+from rowline.cli_options import Json, Quiet, complete_device
+
+Device = Annotated[
+    str,
+    typer.Option("--device", help="Device preset or YAML file; `rowline show dram` lists them.", autocompletion=complete_device),
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the device, or of the controller (controller.KEY)."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 
 
 def dram(
@@ -42,7 +47,7 @@ def dram(
     log: Annotated[Path | None, typer.Option("--log", help="Write the commands: .csv, .parquet, .json (timeline).")] = None,
     log_format: Annotated[str, typer.Option(help="csv, parquet, chrome, ramulator or dramsim3.")] = "auto",
     as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no tables.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Serve a request trace, or a synthetic pattern, with memory controllers.
 
@@ -87,28 +92,55 @@ def _instructions(job: Any, begin: float, as_json: bool, quiet: bool) -> None:
 
 
 def check(
-    log: Annotated[Path, typer.Argument(help="Command log: ours (CSV, Parquet), DRAMsim3's or Ramulator's.")],
-    device: Device,
+    target: Annotated[str, typer.Argument(help="YAML file, run folder, study (folder or URL), or command log.")],
+    kind: Annotated[
+        Literal[
+            "run", "space", "system", "device", "gpu", "stack", "model", "controller", "host", "run-folder", "study", "log"
+        ]
+        | None,
+        typer.Option("--as", help="What it should be.", show_default="what its keys or files say"),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="Of a command log: device preset or YAML file.", autocompletion=complete_device),
+    ] = None,
     form: Annotated[
         Literal["csv", "dramsim3", "parquet"] | None, typer.Option("--format", help="Refuse a log of another format.")
     ] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the device.")] = None,
-    refresh: Annotated[bool, typer.Option("--refresh/--no-refresh", help="Whether refreshes must have come in time.")] = True,
-    limit: Annotated[int, typer.Option(min=0, max=100_000, help="Violations to report; all are counted.")] = 20,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file, or of a log's device.")
+    ] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh/--no-refresh", help="Of a log: whether refreshes must have come in time.")
+    ] = True,
+    limit: Annotated[
+        int, typer.Option(min=0, max=100_000, help="Of a log: violations to report; all are counted.")
+    ] = 20,
     as_json: Json = False,
 ) -> None:
-    """Judge a command log, ours or another simulator's, against a device. Exit code 1 if it violates a rule.
+    """Say whether a file or folder is what it should be; nothing is simulated. A command log, ours or another simulator's
+    (CSV, Parquet, DRAMsim3's), is judged against a device.
+
+    Exit code 0: sound; 1: a log that violates a rule; 2: wrong; 3: a damaged study.
+
+    Example: rowline check my-run.yaml
 
     Example: rowline check commands.csv.gz --device ddr5-4800
     """
-    from rowline.judging import check_log
+    from rowline import checking
+    from rowline.arch.yamltree import printable
 
-    answer: dict[str, Any] = check_log(str(log), device, sets or (), form, refresh, limit)
+    verdict = checking.check_target(target, kind, sets or (), checking.LogChoices(device, form, refresh, limit))
     if as_json:
-        print(json.dumps(answer))
-    else:
+        print(json.dumps(verdict.as_json()))
+    elif verdict.details:
         from rowline import terminal_memory
 
-        terminal_memory.print_check(answer)
-    if answer["violations"]:
-        raise typer.Exit(1)
+        terminal_memory.print_check(verdict.details)
+    else:
+        if verdict.kind is not None:
+            print(verdict.line())
+        for problem in verdict.problems:
+            print(f"rowline: {printable(problem, 2000)}", file=sys.stderr)
+    if verdict.exit_code:
+        raise typer.Exit(verdict.exit_code)

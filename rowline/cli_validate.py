@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from rowline.cli_options import complete_gpu, complete_stack
+
 
 def validate(
     logs: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="More logs, as --against.")] = None,
@@ -15,7 +17,10 @@ def validate(
         list[str] | None,
         typer.Option("--against", metavar="FILE...", help="Kernel logs (Parquet), or folders of them.", show_default="our own"),
     ] = None,
-    gpu: Annotated[str | None, typer.Option("--gpu", help="Only this GPU: a preset or a board as the logs name it.")] = None,
+    gpu: Annotated[
+        str | None,
+        typer.Option("--gpu", help="Only this GPU: a preset or a board as the logs name it.", autocompletion=complete_gpu),
+    ] = None,
     op: Annotated[str | None, typer.Option("--op", help="Only this op, such as gemm or attn_decode.")] = None,
     framework: Annotated[
         str | None, typer.Option("--framework", help="Only this stack, such as vllm-0.24.0, or vllm for all its versions.")
@@ -26,16 +31,20 @@ def validate(
         Literal["all", "seen", "unseen"], typer.Option("--split", help="Shape families that the model was built on, or not.")
     ] = "all",
     gpu_spec: Annotated[
-        str | None, typer.Option("--gpu-spec", metavar="SPEC", help="Simulate this GPU, a preset or YAML, in place of the rows'.")
+        str | None,
+        typer.Option("--gpu-spec", metavar="SPEC", help="Simulate this GPU, a preset or YAML, in place of the rows'.",
+                     autocompletion=complete_gpu),
     ] = None,
     stack_spec: Annotated[
-        str | None, typer.Option("--stack-spec", metavar="SPEC", help="Simulate this stack in place of the rows'.")
+        str | None,
+        typer.Option("--stack-spec", metavar="SPEC", help="Simulate this stack in place of the rows'.",
+                     autocompletion=complete_stack),
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes.", show_default="one a core")] = None,
     page: Annotated[Path | None, typer.Option("--html", help="Write plots and tables as one page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no tables.")] = False,
-) -> None:
+) -> None:  # fmt: skip
     """Compare simulated kernel times with measured ones.
 
     Example: rowline validate --against log.parquet --gpu h200 --op gemm

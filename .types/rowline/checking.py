@@ -1,0 +1,1 @@
+../../rowline/checking.py

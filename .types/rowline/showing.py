@@ -1,0 +1,1 @@
+../../rowline/showing.py

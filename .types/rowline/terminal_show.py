@@ -1,0 +1,1 @@
+../../rowline/terminal_show.py
