@@ -1,6 +1,6 @@
 """One run as a page, as Markdown, or as CSV."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,8 @@ import pandas as pd
 
 from . import figures_run, page
 from .ceilings import Ceilings
+from .checks import Check, check_table, failed
+from .measured import Measured, errors, measured_table
 from .tables import Cell, Column, Table, config_table, flat, md_text, shares, to_csv, to_markdown
 
 MAX_ROWS = 1500
@@ -26,6 +28,8 @@ class RunReport:
         ops: rows of the OpLog or of the GpuOpLog.
         peaks: of the machine.
         command: what reproduces the run.
+        checks: what it was held to; empty where nobody has.
+        measured: what was measured of its machine; None where nobody has looked.
     """
 
     name: str
@@ -34,6 +38,8 @@ class RunReport:
     ops: pd.DataFrame
     peaks: Ceilings
     command: str
+    checks: Sequence[Check] = ()
+    measured: Measured | None = None
 
     @property
     def gpu(self) -> bool:
@@ -59,21 +65,26 @@ def render(report: RunReport) -> str:
     roof, absent = figures_run.roofline(report.ops, report.peaks, traffic)
     mix = figures_run.bars("mix", command_mix(report), "kernels" if report.gpu else "commands", log=True)
     plots += [roof, figures_run.utilisation(report.ops, report.peaks), mix]
+    bars = errors(report.measured) if report.measured else []
     config = config_table(report.config)
     resting = Table(config.columns, [row for row in config.rows if row[2] in SOURCES_SHOWN])
     layers = op_table(report, by_layer=True)
     return page.render(
-        "run.html.j2", plots, tables=True, report=report, stats=stats, cards=cards(stats), phases=phase_table(stats),
+        "run.html.j2", plots + bars, tables=True, report=report, stats=stats, cards=cards(stats), phases=phase_table(stats),
         absent=absent, config=config, resting=resting, by_class=op_table(report), layers=layers.first(MAX_ROWS),
         rows=len(layers.rows), kernels=kernel_table(stats), provenance=provenance_table(stats),
+        wrong=failed(report.checks), checks=check_table(report.checks), bars=[plot["id"] for plot in bars],
+        measured=measured_table(report.measured) if report.measured else None,
     )  # fmt: skip
 
 
 def markdown(report: RunReport) -> str:
-    """Summary, phases, breakdowns, operations by class, what it rests on, and the command, as Markdown."""
+    """Summary, phases, breakdowns, operations by class, checks, what it rests on, and the command, as Markdown."""
     stats = report.stats
     parts = [
         f"# Run {md_text(report.name)}\n",
+        "".join(f"**Does not hold**: {md_text(c.what)}: {md_text(c.value)}, expected {md_text(c.expected)}\n\n"
+                for c in failed(report.checks)),
         "".join(f"- {name}: {md_text(value)}\n" for name, value in cards(stats)),
         f"Reproduce:\n\n    {' '.join(report.command.split())}\n",
         "## Phases\n", to_markdown(phase_table(stats)),
@@ -81,13 +92,22 @@ def markdown(report: RunReport) -> str:
         to_markdown(shares("cause", "ms", _milli(stats["latency_by_term_s"]))),
         "## Energy\n", to_markdown(shares("component", "mJ", _milli(stats["energy_breakdown_j"]))),
         to_markdown(shares("op class", "mJ", _milli(stats["energy_by_op_class_j"]))),
-        "## Operations\n", to_markdown(op_table(report)),
+        "## Operations\n", to_markdown(op_table(report)), *_validation(report),
         "## What it rests on\n",
         f"{len(stats['assumed'])} ASSUMED and {len(stats['fitted'])} FITTED values.\n",
         "".join(f"- {md_text(note)}\n" for note in stats["notes"]),
         "## Provenance\n", to_markdown(provenance_table(stats)),
     ]  # fmt: skip
     return "\n".join(part for part in parts if part)
+
+
+def _validation(report: RunReport) -> list[str]:
+    """Checks and measurements in Markdown."""
+    parts = ["## Checks of this run\n", to_markdown(check_table(report.checks))] if report.checks else []
+    if report.measured:
+        parts += ["## Compared with measurements\n", *(f"{md_text(note)}\n" for note in report.measured.notes)]
+        parts += [to_markdown(measured_table(report.measured))] if report.measured.groups else []
+    return parts
 
 
 def csv(report: RunReport) -> str:
@@ -152,19 +172,32 @@ def kernel_table(stats: dict[str, Any]) -> Table | None:
     """The distinct kernels of a run on a GPU; None for others."""
     if "kernels" not in stats:
         return None
+    words = tuple(Column(name, text=True) for name in ("kernel", "op class", "phase", "shape", "type"))
     columns = (
-        Column("kernel", text=True), Column("op class", text=True), Column("phase", text=True), Column("shape", text=True),
-        Column("type", text=True), Column("calls"), Column("us each"), Column("% of time"), Column("bound by", text=True),
-        Column("choice", text=True),
+        *words, Column("calls"), Column("us each"), Column("% of time"), Column("bound by", text=True), Column("CTAs"),
+        Column("CTAs an SM holds"), Column("waves"), Column("% of places held"), Column("KiB in flight"),
+        Column("where its time goes", text=True), Column("choice", text=True),
     )  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
     for entry in stats["kernels"]:
         shape = " ".join(f"{k} {'-'.join(map(str, v)) if isinstance(v, list) else v}" for k, v in entry["shape"].items())
         rows.append((
             entry["op"], entry["op_class"], entry["phase"], shape, entry["dtype"], entry["calls"], entry["us"],
-            100 * entry["share"], entry["bound"], entry["choice"],
+            100 * entry["share"], entry["bound"], entry.get("ctas"), entry.get("ctas_per_sm"), entry.get("waves"),
+            _times(entry.get("occupancy"), 100), _times(entry.get("bytes_in_flight"), 1 / 1024), _causes(entry.get("stalls")),
+            entry["choice"],
         ))  # fmt: skip
     return Table(columns, rows)
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _causes(shares_of: Mapping[str, float] | None) -> str:
+    """Causes of a kernel's time, the largest first, those under 1 % left out; a dash where they are not known."""
+    found = sorted((shares_of or {}).items(), key=lambda each: -each[1])
+    return ", ".join(f"{name} {share:.0%}" for name, share in found if share >= 0.01) or "-"
 
 
 def provenance_table(stats: dict[str, Any]) -> Table:

@@ -88,7 +88,7 @@ def render(report: StudyReport) -> str:
 
 
 def markdown(report: StudyReport) -> str:
-    """Summary, front, importance, failures and the command, as Markdown."""
+    """Summary, front, importance, failures, space, provenance and the command, as Markdown."""
     parts = [
         f"# Study {md_text(report.name)}\n",
         "".join(f"- {name}: {md_text(value)}\n" for name, value in cards(report)),
@@ -100,6 +100,8 @@ def markdown(report: StudyReport) -> str:
     if failures(report).rows:
         parts += ["## Trials without a result\n", to_markdown(failures(report))]
     parts += ["## Space\n", to_markdown(space_table(report.space))]
+    if provenance_table(report).rows:
+        parts += ["## Provenance\n", to_markdown(provenance_table(report))]
     return "\n".join(parts)
 
 
@@ -193,7 +195,7 @@ def failures(report: StudyReport) -> Table:
 def space_table(space: Mapping[str, Any]) -> Table:
     """What was asked for, a row a key; lists of plain values in one row."""
     rows: list[tuple[Cell, ...]] = []
-    for key, value in _unlisted(dict(space), ""):
+    for key, value in _unlisted({key: value for key, value in space.items() if key != "provenance"}, ""):
         rows.append((key, value))
     return Table((Column("key", text=True), Column("value", text=True, wrap=True)), rows)
 
@@ -210,10 +212,10 @@ def _unlisted(data: Any, path: str) -> list[tuple[str, str]]:
 
 
 def provenance_table(report: StudyReport) -> Table:
-    """Code, machine and libraries of the trials taken apart: each value that they have."""
+    """Code, machine and libraries: of the study, and each value that the trials taken apart have."""
     seen: dict[str, list[str]] = {}
-    for stats in report.stats.values():
-        for key, value in flat(dict(stats.get("provenance") or {})):
+    for found in (report.space.get("provenance"), *(stats.get("provenance") for stats in report.stats.values())):
+        for key, value in flat(dict(found) if isinstance(found, Mapping) else {}):
             seen.setdefault(key, [])
             if str(value) not in seen[key]:
                 seen[key].append(str(value))

@@ -1,6 +1,7 @@
 """The verbs ``report``, ``compare`` and ``timeline``. Imports nothing heavy: each verb imports what it needs."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,19 +16,23 @@ def report(
     form: Annotated[
         Literal["html", "md", "csv"] | None, typer.Option("--format", help="Format.", show_default="by the file's name")
     ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What rowline validate --json printed, beside a run on a GPU.",
+                     show_default="validation.json in the run folder, if there is one"),
+    ] = None,
 ) -> None:
     """Write what a run or a study found as one HTML page that needs no network, as Markdown or as CSV.
 
     Example: rowline report out/pim_banks -o pim_banks.html
     """
     from rowline import reporting
-    from rowline.traces.formats.files import partial_file
 
-    kind = reporting.form_of(out, form)
-    path = out or reporting.default_file(target, kind)
-    text = reporting.report(target, kind)
-    with partial_file(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="\n")
+    path = out or reporting.default_file(target, reporting.form_of(out, form))
+    warnings: list[str] = []
+    reporting.write(target, path, form, validation, warnings.append)
+    for line in warnings:
+        print(f"rowline: warning: {line}", file=sys.stderr)
     print(f"wrote {path}")
 
 

@@ -1,7 +1,7 @@
 """A run folder or a study -> what :mod:`rowline.reports` shows of it."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -58,36 +58,71 @@ def is_study(target: str) -> bool:
     return is_url(target) or (Path(target) / STUDY).is_file()
 
 
-def report(target: str, form: Form) -> str:
+def write(
+    target: str, path: Path, form: Form | None = None, validation: Path | None = None,
+    warn: Callable[[str], None] = lambda line: None,
+) -> Path:  # fmt: skip
+    """Write the report of a run folder or a study; the file appears only when complete. See :func:`report`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    from rowline.traces.formats.files import partial_file
+
+    text = report(target, form_of(path, form), validation, warn)
+    with partial_file(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def report(target: str, form: Form, validation: Path | None = None, warn: Callable[[str], None] = lambda line: None) -> str:
     """The report of a run folder or a study as text.
+
+    Args:
+        validation: what ``rowline validate --json`` printed, to stand beside a run on a GPU.
+        warn: called with a line for the reader, such as a check that does not hold.
 
     Raises:
         ConfigError: it is neither, or a file of a run is damaged.
         rowline.sweep.store.StoreError: the store of a study is damaged.
     """
     from rowline.reports import run_html, study_html
+    from rowline.reports.checks import failed
 
     try:
         study = is_study(target)
     except (OSError, ValueError):  # a name that no file can have
         study = False
     if study:
+        if validation is not None:
+            raise ConfigError(["--validation: only for a run"])
         return {"html": study_html.render, "md": study_html.markdown, "csv": study_html.csv}[form](study_report(target))
-    folder = located(target, is_run, "a run folder or a study")
-    return {"html": run_html.render, "md": run_html.markdown, "csv": run_html.csv}[form](run_report(folder))
+    found = run_report(located(target, is_run, "a run folder or a study"), validation, judge=form != "csv")
+    for check in failed(found.checks):
+        warn(f"a check of this run does not hold: {check.what}: {check.value}, expected {check.expected}")
+    return {"html": run_html.render, "md": run_html.markdown, "csv": run_html.csv}[form](found)
 
 
-def run_report(folder: Path) -> "RunReport":
+def run_report(folder: Path, validation: Path | None = None, judge: bool = False) -> "RunReport":
     """What is reported of a run.
 
+    Args:
+        validation: see :func:`report`.
+        judge: simulate the first commands of a system with PIM again, and judge them.
+
     Raises:
-        ConfigError: a file of the folder is missing or damaged.
+        ConfigError: a file of the folder is missing or damaged, or ``validation`` is.
     """
     from rowline.reports.run_html import RunReport, frame_of
+    from rowline.run_checks import checks_of
+    from rowline.validation_file import measured_of
 
     files = load_run(folder)
-    ops = frame_of(read_ops(files))
-    return RunReport(str(folder), files.stats, files.config, ops, _peaks(files.machine, files.stats), command_of(files.run))
+    measured = measured_of(files, validation)
+    columns = read_ops(files)
+    peaks, ops = _peaks(files.machine, files.stats), frame_of(columns)
+    checks = checks_of(files, ops, peaks, columns if judge else None)
+    return RunReport(str(folder), files.stats, files.config, ops, peaks, command_of(files.run), checks, measured)
 
 
 def _peaks(machine: Any, stats: dict[str, Any]) -> "Ceilings":
@@ -123,9 +158,16 @@ def study_report(target: str) -> "StudyReport":
         found = {trial.id: record for trial in best[:100] if (record := store.get(trial.id)) is not None}
     stats = {trial.id: found[trial.id].stats for trial in best[:TAKEN_APART] if trial.id in found}
     commands = {key: _command(record.config) for key, record in found.items()}
-    file = f"{space['name']}.yaml" if space.get("name") else "SPACE.yaml"
-    again = shlex.join(["rowline", "sweep", file, "--storage" if is_url(target) else "--out", name])
-    return StudyReport(name, space, objectives, trials, stats, again, commands)
+    place = ["--storage" if is_url(target) else "--out", name]
+    return StudyReport(name, space, objectives, trials, stats, shlex.join([*_sweep(space), *place]), commands)
+
+
+def _sweep(space: Mapping[str, Any]) -> list[str]:
+    """The words that ask for the same study, but for where it is kept."""
+    file = space.get("file") or (f"{space['name']}.yaml" if space.get("name") else "SPACE.yaml")
+    changed = space.get("changed")
+    options = {key: value for key, value in (changed if isinstance(changed, dict) else {}).items() if key in ("trials", "seed")}
+    return ["rowline", "sweep", str(file), *(word for key, value in options.items() for word in (f"--{key}", str(value)))]
 
 
 def _objectives(space: Mapping[str, Any], trials: list[Any]) -> "list[Objective]":

@@ -27,12 +27,21 @@ def digest(data: Any) -> str:
 def provenance(experiment: Experiment) -> dict[str, Any]:
     """What the result depends on: code, configuration, model graph and the libraries' versions. No times of day."""
     specs = experiment.result.specs
-    return {
-        "rowline": __version__,
-        "git_revision": _git_revision(),
+    return code_provenance() | {
         "config_digest": digest(_asked(experiment.config)),
         "system_digest": digest(specs.get("system", specs)),
         "graph_digest": experiment.result.graph_digest,
+    }
+
+
+def code_provenance() -> dict[str, Any]:
+    """The code that runs: version, git revision, digest of what results depend on (``code``), Python, the libraries."""
+    from rowline.sweep.fingerprint import code_version
+
+    return {
+        "rowline": __version__,
+        "git_revision": _git_revision(),
+        "code": code_version(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }

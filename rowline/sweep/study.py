@@ -108,9 +108,16 @@ def opened(space: Space, choices: Choices) -> Iterator[Store]:
 
 
 def describe(space: Space) -> dict[str, Any]:
-    """What a study is of, as plain data: kept as note ``study`` of the store."""
+    """What a study is of, as plain data: kept as note ``study`` of the store.
+
+    Also where its space came from (``file``, and of ``method`` what is ``changed`` against it) and the code (``provenance``).
+    """
+    from rowline.rundir import code_provenance
+
     return {
         "name": space.name,
+        "file": space.file,
+        "changed": _changed(space),
         "base": space.base.model_dump(mode="json", exclude_none=True),
         "axes": [{"key": a.key, "values": len(a.texts), "when": a.when.text if a.when else None} for a in space.axes],
         "constraints": [c.text for c in space.constraints],
@@ -122,7 +129,21 @@ def describe(space: Space) -> dict[str, Any]:
             for g in space.goals
         ],
         "method": space.method.model_dump(mode="json", exclude_none=True),
+        "provenance": code_provenance(),
     }  # fmt: skip
+
+
+def _changed(space: Space) -> dict[str, Any]:
+    """Of ``trials`` and ``seed``, what is not as the file has it: options gave it."""
+    from rowline.arch.loader import build, expand
+    from rowline.arch.yamltree import read_yaml
+    from rowline.sweep.schema import SpaceFile
+
+    try:
+        own = build(SpaceFile, expand(read_yaml(Path(space.file)))).method
+    except ConfigError:  # it is gone, or another by now
+        return {}
+    return {key: value for key in ("trials", "seed") if (value := getattr(space.method, key)) != getattr(own, key)}
 
 
 def dry_run(space: Space, choices: Choices, probe: bool = True) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """RawGpuRun -> GpuRunResult: time, energy, traffic and tables, all derived here from what a run left behind."""
 
+import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Mapping as MappingABC
@@ -15,6 +17,7 @@ from ...traces.gpulog import GPU_OPLOG_COLUMNS, GPU_OPLOG_TABLE
 from ...traces.schema import TableSpec
 from ..mapping.gpu import Step
 from .generate import RawGpuRun
+from .kernels import Attention, Gemm, Kernel
 from .loop import Launch
 from .power import dynamic_joules
 from .run import Timing, macs
@@ -93,6 +96,11 @@ class GpuRunResult:
         return table[:, 0] + table[:, 1] * self._kv_lengths[self._passes]
 
     @cached_property
+    def _term_shares(self) -> Floats:
+        """Of each timing: shares of its time, by TERMS."""
+        return np.array([_term_shares(timing) for timing in self.raw.timings])
+
+    @cached_property
     def _energy_fj(self) -> Ints:
         """Dynamic energy of each kernel that ran."""
         return self._at_clock(self._each(lambda t: t.joules * FJ_PER_J))
@@ -152,9 +160,8 @@ class GpuRunResult:
         """Time by cause: what slots of SMs spend theirs on, in a kernel's own; its launch; power; the host."""
         held = np.array(self.raw.held)[self._passes]
         plain = self._busy_ps() / held
-        shares = np.array([_term_shares(t) for t in self.raw.timings])
-        calls = np.bincount(self._ids, plain, len(shares))
-        parts = {name: float(ps) / PS_PER_S for name, ps in zip(TERMS, calls @ shares, strict=True)}
+        calls = np.bincount(self._ids, plain, len(self.raw.timings))
+        parts = {name: float(ps) / PS_PER_S for name, ps in zip(TERMS, calls @ self._term_shares, strict=True)}
         parts["power"] = float((self._busy_ps() - plain).sum()) / PS_PER_S
         return parts | {"host": self.latency_breakdown_s()["host"]}
 
@@ -232,7 +239,7 @@ class GpuRunResult:
             [families.setdefault((i < len(self.raw.program.prefill.steps), s.op_class, s.kernel, s.grows), len(families))
              for i, s in enumerate(self._steps)], np.int64,
         )  # fmt: skip
-        of_row, busy = of_step[self._step_ids], self._busy_ps()
+        of_row, busy, device = of_step[self._step_ids], self._busy_ps(), self.raw.program.device
         shown: list[dict[str, Any]] = []
         for (prefill, op_class, kernel, grows), number in families.items():
             rows = np.flatnonzero(of_row == number)
@@ -252,8 +259,19 @@ class GpuRunResult:
                 "dtype": kernel.dtype, "calls": len(rows), "us": float(us.mean()),
                 "us_range": [float(us.min()), float(us.max())], "choice": timing.run.choice, "bound": timing.bound,
                 "dram_bytes": float(dram.mean()), "share": float(us.sum() * 1e6 / self.end_ps),
+                **_residency(self.raw.kernels[most], timing, device.chip.sms), **self._pace(ids, us),
             })  # fmt: skip
         return sorted(shown, key=lambda entry: -entry["share"])
+
+    def _pace(self, ids: Ints, us: Floats) -> dict[str, Any]:
+        """Bytes on their way and causes of the time of some calls, longer ones weighing more."""
+        flight = np.array([self.raw.timings[i].run.result.bytes_in_flight for i in ids.tolist()])
+        weight = us if us.sum() > 0 else np.ones(len(us))
+        shares = np.average(self._term_shares[ids], axis=0, weights=weight)
+        return {
+            "bytes_in_flight": float(np.average(flight, weights=weight)),
+            "stalls": {name: float(share) for name, share in zip(TERMS, shares, strict=True)},
+        }
 
     def _resting_on(self, kind: SourceKind) -> list[str]:
         """Dotted names of the values of board and stack whose source is of ``kind``."""
@@ -307,6 +325,33 @@ class GpuRunResult:
         import pandas as pd  # half a second that a run without tables need not pay
 
         return pd.DataFrame(dict(self.op_columns()))
+
+
+_TILE = re.compile(r"tile (\d+)x(\d+)x\d+.*?, split-K (\d+),", re.ASCII)
+_BLOCKS = re.compile(r"tile (\d+)x\d+, (\d+) heads a tile, split-KV (\d+),", re.ASCII)
+_ROWS = re.compile(r"(\d+) CTAs of ", re.ASCII)
+
+
+def count_ctas(kernel: Kernel, choice: str) -> int | None:
+    """CTAs of the main launch, from the shape of a kernel and what its ``choice`` says of the tile; None where it does not."""
+    if isinstance(kernel, Gemm):
+        if found := _TILE.search(choice):
+            m, n, splits = map(int, found.groups())
+            return kernel.batch * -(-kernel.m // m) * -(-kernel.n // n) * splits
+    elif isinstance(kernel, Attention):
+        if found := _BLOCKS.search(choice):
+            queries, group, splits = map(int, found.groups())
+            return kernel.batch * kernel.heads // group * -(-kernel.seq_q * group // queries) * splits
+    elif found := _ROWS.search(choice):
+        return int(found[1])
+    return None
+
+
+def _residency(kernel: Kernel, timing: Timing, sms: int) -> dict[str, Any]:
+    """CTAs of a kernel, how many an SM holds at once, their waves, and the share of the places that hold one."""
+    ctas, waves = count_ctas(kernel, timing.run.choice), timing.run.waves
+    slots = None if ctas is None or not waves else round(ctas / (waves * sms))
+    return {"ctas": ctas, "ctas_per_sm": slots, "waves": waves, "occupancy": waves / math.ceil(waves) if waves else None}
 
 
 def _term_shares(timing: Timing) -> list[float]:

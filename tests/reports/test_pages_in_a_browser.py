@@ -7,7 +7,7 @@ import pytest
 from rowline.reports import run_html, study_html
 
 from .browser import Tab, browser, needs_chromium
-from .pages import EVIL, Page, pim_run, study
+from .pages import EVIL, Page, gpu_run, pim_run, study
 
 pytestmark = needs_chromium
 DRAWN = "Object.fromEntries([...document.querySelectorAll('.plot')].map(" + (
@@ -22,6 +22,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     texts = {
         "run": run_html.render(pim_run()), "evil-run": run_html.render(pim_run(EVIL)),
+        "gpu": run_html.render(gpu_run()), "evil-gpu": run_html.render(gpu_run(EVIL)),
         "study": study_html.render(study()), "evil-study": study_html.render(study(EVIL)),
         "one": study_html.render(study(objectives=1)), "three": study_html.render(study(objectives=3)),
     }  # fmt: skip
@@ -36,7 +37,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
         yield opened
 
 
-@pytest.mark.parametrize("name", ["run", "evil-run", "study", "evil-study", "one", "three"])
+@pytest.mark.parametrize("name", ["run", "evil-run", "gpu", "evil-gpu", "study", "evil-study", "one", "three"])
 def test_a_page_is_drawn_in_silence(tab: Tab, pages: dict[str, Path], name: str) -> None:
     tab.complaints.clear()
     tab.requests.clear()
@@ -55,6 +56,28 @@ def test_a_page_is_drawn_in_silence(tab: Tab, pages: dict[str, Path], name: str)
 def test_text_is_shown_as_it_is(tab: Tab, pages: dict[str, Path]) -> None:
     tab.open(pages["evil-run"])
     assert tab.run("document.querySelector('h1').textContent") == f"tiny{EVIL} on toy{EVIL}"
+    assert f"formula{EVIL}" in tab.run(CELLS.format("checks", 0))
+    tab.open(pages["evil-gpu"])
+    assert tab.run(CELLS.format("measured", 0))[0] == f"vllm-1{EVIL}" and f"another{EVIL}" in tab.run("document.body.innerText")
+    assert tab.run("document.querySelector('#measured-errors').textContent.includes('gemm')")
+
+
+def test_the_panels_sort_and_filter(tab: Tab, pages: dict[str, Path]) -> None:
+    tab.open(pages["gpu"])
+
+    def click(table: str, title: str) -> list[str]:
+        heads = tab.run(HEADS.format(table))
+        tab.run(f"document.querySelectorAll('#{table} thead button')[{heads.index(title)}].click()")
+        return tab.run(CELLS.format(table, heads.index(title)))
+
+    assert click("measured", "MAPE %") == ["12.5", "8.25", "5.75"] and click("measured", "fitted %")[-1] == "-"
+    assert click("checks", "holds")[0] == "yes" and click("checks", "holds")[0] == "NO"
+    assert tab.run("getComputedStyle(document.querySelector('#checks tr.bad td')).color") == "rgb(161, 22, 11)"
+    assert tab.run("document.querySelector('.bad-box').getBoundingClientRect().top < innerHeight")
+    assert click("kernels", "waves") == ["0.75", "-"]
+    tab.run("const i = document.querySelector('#measured').closest('.filtered').querySelector('input');"
+            "i.value = 'softmax'; i.dispatchEvent(new Event('input'))")  # fmt: skip
+    assert tab.run(CELLS.format("measured", 1)) == ["softmax"]
 
 
 def test_a_table_sorts_and_filters(tab: Tab, pages: dict[str, Path]) -> None:

@@ -23,7 +23,7 @@ def test_the_page_says_what_the_run_says() -> None:
     plots = page.plots()
     bars = plots["latency-class"]["data"][0]
     assert (bars["y"], bars["x"], bars["text"]) == (["gelu", "mlp"], [0.08, 0.12], ["40.0%", "60.0%"])
-    assert plots["mix"]["data"][0]["y"] == ["ACT16", "MAC16"] and plots["mix"]["layout"]["xaxis"]["type"] == "log"
+    assert plots["mix"]["data"][0]["y"] == ["REFab", "ACT16", "MAC16"] and plots["mix"]["layout"]["xaxis"]["type"] == "log"
 
 
 def test_operations_add_up() -> None:

@@ -1,10 +1,5 @@
 """The page: whole, small, closed to the network and to what a log's names might try."""
 
-import base64
-import hashlib
-import json
-import re
-from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
@@ -14,35 +9,7 @@ from rowline.reports.validation_html import MAX_POINTS, render, sampled
 from rowline.reports.validation_rows import Choice, select
 
 from .logs import SHEET, gemms, log, predictions
-
-EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'{{ 7*7 }}"
-
-
-class Page(HTMLParser):
-    """Tags, scripts and text of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.cells: list[str] = []
-        self.inside = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self.inside = tag
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        self.inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self.inside == "script":
-            self.scripts[-1] += data
-        elif self.inside == "td" and data.strip():
-            self.cells.append(data.strip())
+from .pages import EVIL, Page, check_scripts
 
 
 def comparison(rows: list[dict[str, Any]], bound: str = "dram") -> Comparison:
@@ -52,12 +19,6 @@ def comparison(rows: list[dict[str, Any]], bound: str = "dram") -> Comparison:
     return compare(selection, predicted | {"bound": np.full(len(selection.rows), bound, dtype=object)})
 
 
-def plots_of(page: Page) -> list[dict[str, Any]]:
-    found = re.fullmatch(r"for \(const p of (\[.*\])\) Plotly\.newPlot\(.*\);", page.scripts[1].strip())
-    assert found is not None
-    return json.loads(found[1])
-
-
 def test_tables_and_plots_hold_the_answer() -> None:
     rows = gemms(60) + gemms(30, 1, op="bmm")
     got = comparison(rows)
@@ -65,7 +26,7 @@ def test_tables_and_plots_hold_the_answer() -> None:
     for group in got.answer["groups"]:
         assert f"{group['mape']:.1f}" in page.cells
     assert {kernel["choice"] for kernel in got.answer["worst"]} <= set(page.cells)
-    correlation, error = plots_of(page)
+    correlation, error = page.plots().values()
     drawn = {trace["name"]: trace for trace in correlation["data"]}
     assert drawn.keys() == {"gemm", "bmm", "equal", "+10%", "-10%"}
     assert [len(drawn[op]["x"]) for op in ("gemm", "bmm")] == [60, 30]
@@ -80,14 +41,7 @@ def test_tables_and_plots_hold_the_answer() -> None:
 
 def test_the_page_asks_nobody_and_runs_only_its_own_two_scripts() -> None:
     text = render(comparison(gemms(20)), ["a.parquet"], "all")
-    page = Page(text)
-    assert "\r" not in text  # a browser would read it as a line feed, and the digests would be wrong
-    policy = next(a["content"] for tag, a in page.tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy")
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in page.scripts]
-    assert policy is not None and re.findall(r"sha256-([^']+)'", policy) == digests
-    assert len(digests) == 2
-    assert policy.startswith("default-src 'none'; script-src 'sha256-") and "unsafe-eval" not in policy
-    assert not [a for _, a in page.tags if a.keys() & {"src", "href"}]
+    check_scripts(Page(text), 2)
 
 
 def test_names_from_a_log_are_text() -> None:
@@ -98,7 +52,7 @@ def test_names_from_a_log_are_text() -> None:
     assert [tag for tag, _ in page.tags] == [tag for tag, _ in clean.tags]
     assert "img" not in {tag for tag, _ in page.tags} and len(page.scripts) == 2
     assert EVIL in page.cells  # shown as it is
-    for trace in (trace for plot in plots_of(page) for trace in plot["data"] if "text" in trace):
+    for trace in (trace for plot in page.plots().values() for trace in plot["data"] if "text" in trace):
         assert all("<" not in label.replace("<br>", "") for label in trace["text"])  # plotly reads tags in labels
 
 
@@ -117,4 +71,4 @@ def test_many_points_are_sampled_the_worst_kept_and_the_page_small() -> None:
 
 def test_a_page_without_rows() -> None:
     page = Page(render(comparison(gemms(3, flags="coarse_timer")), ["a.parquet"], "unseen"))
-    assert [trace for plot in plots_of(page) for trace in plot["data"]] == []
+    assert [trace for plot in page.plots().values() for trace in plot["data"]] == []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rowline.arch.loader import is_gpu, list_gpus, list_presets
 from rowline.arch.yamltree import read_yaml
+from rowline.experiment import load_config, run_experiment
 from rowline.traces.gpulog import GPU_OPLOG_COLUMNS, GPU_OPLOG_TABLE
 from rowline.traces.oplog import OPLOG_TABLE
 from rowline.traces.schema import read_table
@@ -67,8 +68,12 @@ def test_the_keys(runs: list[tuple[Path, dict[str, Any]]]) -> None:
     for kernel in stats["kernels"]:
         assert kernel.keys() == {
             "op", "op_class", "phase", "shape", "dtype", "calls", "us", "us_range", "choice", "bound", "dram_bytes", "share",
+            "ctas", "ctas_per_sm", "waves", "occupancy", "bytes_in_flight", "stalls",
         }  # fmt: skip
         assert kernel["us_range"][0] <= kernel["us"] * (1 + 1e-9) and kernel["us"] <= kernel["us_range"][1] * (1 + 1e-9)
+        assert kernel["stalls"].keys() == {"arithmetic", "latency", "sm_feed", "l2", "dram", "launch"}
+        assert sum(kernel["stalls"].values()) == pytest.approx(1) and 0 < kernel["occupancy"] <= 1
+        assert kernel["waves"] * 132 * kernel["ctas_per_sm"] == pytest.approx(kernel["ctas"], rel=1e-9)  # of an H200's SMs
     assert "stack.fusion.bias" in stats["assumed"] and "gpu.achieved.dram_read" in stats["fitted"]
 
 
@@ -176,3 +181,15 @@ def test_from_python() -> None:
     result = face.run(arch="h200", workload="gpt2-small", generated_tokens=2, gpu={"launch": "eager"})
     assert result.stats["launch"] == "eager"
     assert result.ops()["kernel"].value_counts()["attn_decode"] == 24
+
+
+@pytest.mark.parametrize("choice", [{}, {"dtype": "fp32", "stack": "torch-2.1-simt"}])
+def test_causes_of_the_kernels_are_those_of_the_run(choice: dict[str, Any]) -> None:
+    """What each kernel says of itself adds up to what the run says; how many CTAs it has is exact whatever library it is of."""
+    asked = {"arch": "l4", "workload": "gpt2-small", "prompt_tokens": 20, "generated_tokens": 3, "gpu": choice}
+    stats = run_experiment(load_config(None, asked)).result.stats
+    for cause in ("arithmetic", "latency", "sm_feed", "l2", "dram", "launch"):
+        total = sum(k["share"] * k["stalls"][cause] for k in stats["kernels"]) * stats["latency_s"]
+        assert total == pytest.approx(stats["latency_by_term_s"][cause], rel=1e-6, abs=1e-12), cause
+    for kernel in stats["kernels"]:
+        assert kernel["waves"] * 58 * kernel["ctas_per_sm"] == pytest.approx(kernel["ctas"], rel=1e-9), kernel["choice"]

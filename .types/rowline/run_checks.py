@@ -1,0 +1,1 @@
+../../rowline/run_checks.py

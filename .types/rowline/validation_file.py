@@ -1,0 +1,1 @@
+../../rowline/validation_file.py
