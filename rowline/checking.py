@@ -72,7 +72,7 @@ class Verdict:
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``rowline check --json``."""
-        head = {"target": self.target, "kind": self.kind, "sound": not self.exit_code, "problems": self.problems}
+        head = {"target": _shown(self.target), "kind": self.kind, "sound": not self.exit_code, "problems": self.problems}
         return head | self.details
 
     def line(self) -> str:
@@ -80,7 +80,12 @@ class Verdict:
         what = WORDS[self.kind] if self.kind else "nothing known"
         count = len(self.problems)
         found = "sound" if not self.exit_code else f"not sound: {count} problem{'s' if count != 1 else ''}"
-        return f"{printable(self.target, 4096)}: {what}, {found}"
+        return f"{printable(_shown(self.target), 255)}: {what}, {found}"
+
+
+def _shown(target: str) -> str:
+    """A target without the password that a URL may hold."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1@", target)
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ def _file_name(target: str) -> str:
 
 def _located(target: str, problems: Iterable[str]) -> list[str]:
     """Problems, each of which names a file."""
-    name = printable(target, 4096)
+    name = printable(target, 255)
     return [p if _OWN_PLACE.match(p) or name in p else f"{name}: {p}" for p in problems]
 
 
@@ -141,7 +146,7 @@ def _kind_of(target: str, log: LogChoices) -> Kind:
 
     if is_url(target):
         return "study"
-    path, name = Path(target), printable(target, 4096)
+    path, name = Path(target), printable(target, 255)
     try:
         is_folder, is_there = path.is_dir(), path.exists()
         kind = _kind_of_folder(path) if is_folder else None

@@ -1,0 +1,1 @@
+../../rowline/cli_reference.py
