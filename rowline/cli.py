@@ -163,12 +163,8 @@ def interrupt(number: int, frame: Any) -> None:
 
 def _guard(action: Callable[[], None]) -> int:
     """Run the command line; turn what can go wrong into one line a problem and an exit code."""
-    from rowline.arch.yamltree import ConfigError
-
     try:
         action()
-    except ConfigError as error:
-        return _fail(error.problems, 2)
     except KeyboardInterrupt:
         return _fail(["interrupted"], 130)
     except BrokenPipeError:
@@ -177,6 +173,10 @@ def _guard(action: Callable[[], None]) -> int:
     except OSError as error:
         return _fail([f"{error.filename or 'system'}: {error.strerror or error}"], 2)
     except Exception as error:
+        from rowline.arch.yamltree import ConfigError  # here: it takes time that help and completion do not have
+
+        if isinstance(error, ConfigError):
+            return _fail(error.problems, 2)
         if _interrupts:
             return _fail(["interrupted"], 130)
         format_message = getattr(error, "format_message", None)  # typer's own usage errors
