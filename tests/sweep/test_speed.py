@@ -58,7 +58,7 @@ def last_pass_alone(config: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_a_thousand_decode_steps_at_a_kv_length_of_1024(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same points where a run would first take in 1,023 tokens; that is left out, and the pool does the rest as in a sweep."""
+    """The same points without the 1,023 tokens that a run would first take in; the pool does the rest as in a sweep."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     (tmp_path / "xl.yaml").write_text(SPACE.format(prompt=1023))
     begin = time.perf_counter()
