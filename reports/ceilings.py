@@ -25,6 +25,15 @@ class Ceilings:
     traffic: str
 
     @classmethod
+    def of(cls, machine: System | GpuSpec, dtype: str) -> Self:
+        """Of either; ``dtype`` matters on a GPU.
+
+        Raises:
+            KeyError: the GPU has no rate for the type.
+        """
+        return cls.of_gpu(machine, dtype) if isinstance(machine, GpuSpec) else cls.of_system(machine)
+
+    @classmethod
     def of_system(cls, system: System) -> Self:
         """Of a system with PIM: MAC units that never wait, links that are never idle."""
         device, channels = system.device, system.channels.value

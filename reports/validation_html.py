@@ -20,7 +20,7 @@ def render(comparison: Comparison, files: list[str], split: str) -> str:
     points = sampled(comparison.points)
     groups = comparison.answer["groups"]
     return page.render(
-        "validation.html.j2", _plots(points), tables=False, answer=comparison.answer, files=files, split=split,
+        "validation.html.j2", plots(points), tables=False, answer=comparison.answer, files=files, split=split,
         shown=len(points), fitted_on=sorted({g["fitted_on"] for g in groups if g["fitted_on"]}),
     )  # fmt: skip
 
@@ -35,7 +35,7 @@ def sampled(points: pd.DataFrame, most: int = MAX_POINTS) -> pd.DataFrame:
     return points.iloc[np.sort(np.concatenate([order[:10], drawn]))]
 
 
-def _plots(points: pd.DataFrame) -> list[dict[str, Any]]:
+def plots(points: pd.DataFrame) -> list[dict[str, Any]]:
     """The two plots."""
     axis = {"type": "log", "title": {"text": "measured, us"}}
     band = {"type": "log", "title": {"text": "predicted, us"}}

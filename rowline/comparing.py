@@ -16,7 +16,9 @@ NOT_RESULTS = ("wall_s", "provenance", "kernels", "prompt_tokens", "generated_to
 
 
 @dataclass(frozen=True)
-class _Run:
+class Compared:
+    """One run: what it is called, its stats, and the leaves of its configuration by dotted key (None: not known)."""
+
     path: str
     stats: dict[str, Any]
     config: dict[str, str] | None
@@ -31,9 +33,17 @@ def compare(targets: Sequence[str]) -> dict[str, Any]:
     Raises:
         ConfigError: fewer than two, something is no run or damaged, or there is nothing to compare.
     """
-    if not 2 <= len(targets) <= MAX_RUNS:
-        raise ConfigError([f"compare: needs 2 to {MAX_RUNS} runs, got {len(targets)}"])
-    runs = [_read(target) for target in targets]
+    _check_number(len(targets))
+    return side_by_side([_read(target) for target in targets])
+
+
+def side_by_side(runs: Sequence[Compared]) -> dict[str, Any]:
+    """As :func:`compare`, of runs at hand.
+
+    Raises:
+        ConfigError: fewer than two, or too many.
+    """
+    _check_number(len(runs))
     figures = [dict(_numbers(run.stats, "")) for run in runs]
     keys = list(dict.fromkeys(key for each in figures for key in each))
     compared = [_line(key, [each.get(key) for each in figures]) for key in keys]
@@ -47,7 +57,17 @@ def compare(targets: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _read(target: str) -> _Run:
+def _check_number(count: int) -> None:
+    if not 2 <= count <= MAX_RUNS:
+        raise ConfigError([f"compare: needs 2 to {MAX_RUNS} runs, got {count}"])
+
+
+def leaves_of(config: Any) -> dict[str, str]:
+    """Leaves of a configuration by dotted key; where a value has a source, the value alone."""
+    return dict(_leaves(config, ""))
+
+
+def _read(target: str) -> Compared:
     path = Path(target)
     try:
         folder = path if path.is_dir() else path.parent if path.name == STATS else None
@@ -60,7 +80,7 @@ def _read(target: str) -> _Run:
         raise ConfigError([f"{printable(target, 4096)}: {what}"])
     stats = read_stats(folder / STATS)
     config = folder / CONFIG
-    return _Run(target, stats, dict(_leaves(read_yaml(config).plain(), "")) if config.is_file() else None)
+    return Compared(target, stats, leaves_of(read_yaml(config).plain()) if config.is_file() else None)
 
 
 def _numbers(data: dict[str, Any], path: str) -> Iterator[tuple[str, float]]:
@@ -92,7 +112,7 @@ def _leaves(data: Any, path: str) -> Iterator[tuple[str, str]]:
         yield path.removesuffix("."), ", ".join(map(str, data)) if isinstance(data, list) else "" if data is None else str(data)
 
 
-def _differences(runs: Sequence[_Run]) -> list[dict[str, Any]]:
+def _differences(runs: Sequence[Compared]) -> list[dict[str, Any]]:
     """Keys of the configurations that do not have one value in all; null where a run's has none.
 
     Parts that only some runs have at all (the system of one, the GPU of another) count as one key.

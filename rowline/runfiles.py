@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from rowline.arch.gpu import GpuSpec
 from rowline.arch.loader import build
 from rowline.arch.system import System
-from rowline.arch.yamltree import ConfigError, Node, printable, read_yaml
+from rowline.arch.yamltree import ConfigError, printable, read_yaml
 from rowline.experiment import RunConfig
 
 if TYPE_CHECKING:
@@ -54,6 +54,12 @@ class _Kernel(_Loose):
     share: Amount
     choice: str
     bound: str
+    ctas: Whole | None = None
+    ctas_per_sm: Whole | None = None
+    waves: Amount | None = None
+    occupancy: Amount | None = None
+    bytes_in_flight: Amount | None = None
+    stalls: dict[str, Amount] | None = None
 
 
 class _Stats(_Loose):
@@ -94,7 +100,6 @@ class RunFiles:
         config: ``config.yaml`` as plain data.
         run: what was asked for.
         machine: what it ran on.
-        tree: ``config.yaml`` with its places.
     """
 
     folder: Path
@@ -102,7 +107,6 @@ class RunFiles:
     config: dict[str, Any]
     run: RunConfig
     machine: System | GpuSpec
-    tree: Node
 
 
 def is_run(path: Path) -> bool:
@@ -129,7 +133,7 @@ def load_run(folder: Path) -> RunFiles:
             raise ConfigError([f"{printable(str(folder / STATS), 4096)}  {key}: missing"])
     plain = tree.plain()
     assert isinstance(plain, dict)
-    return RunFiles(folder, stats, plain, build(RunConfig, parts["run"]), machine, tree)
+    return RunFiles(folder, stats, plain, build(RunConfig, parts["run"]), machine)
 
 
 def read_stats(path: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rowline.arch.gpu import GpuSpec
-from rowline.arch.loader import build
 from rowline.arch.system import System
 from rowline.arch.units import UnitError, format_quantity, to_base
 from rowline.arch.yamltree import ConfigError, printable
@@ -45,10 +44,14 @@ def write_timeline(job: TimelineJob) -> dict[str, Any]:
     Raises:
         ConfigError: the run is damaged, the window or channels are not its, or there would be too many slices.
     """
+    files = load_run(located(job.run, is_run, "a run folder"))
+    return timeline_of(files, read_ops(files), job)
+
+
+def timeline_of(files: RunFiles, ops: Mapping[str, Any], job: TimelineJob) -> dict[str, Any]:
+    """As :func:`write_timeline`, of a run whose files are at hand."""
     from rowline.traces.formats.timeline import TooManySlices, timeline_writer
 
-    files = load_run(located(job.run, is_run, "a run folder"))
-    ops = read_ops(files)
     window = window_of(job.window, opwindow.end_ps(ops))
     channels = _channels(job.channels, files)
     _check_size(job, files, ops, window, channels)
@@ -181,9 +184,8 @@ def simulate_again(
     from rowline.experiment import load_model, map_workload
     from rowline.sim.window import Window, watch
 
-    parts = files.tree.value
-    assert isinstance(parts, dict)
-    mapping = map_workload(files.run, build(System, parts["system"]), load_model(files.run.workload))
+    assert isinstance(files.machine, System)
+    mapping = map_workload(files.run, files.machine, load_model(files.run.workload))
     other = f"{printable(str(files.folder), 4096)}: simulating it again gives other"
     if mapping.graph.digest() != (files.stats.get("provenance") or {}).get("graph_digest", mapping.graph.digest()):
         raise ConfigError([f"{other} operations: the workload has changed since"])

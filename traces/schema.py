@@ -126,6 +126,19 @@ def read_columns(path: str | os.PathLike[str], spec: TableSpec) -> dict[str, Any
         raise ValueError(f"{path}: damaged values ({error})") from error
 
 
+def table_name(path: str | os.PathLike[str]) -> str | None:
+    """Which kind of table a Parquet file says that it holds; None where it does not say.
+
+    Raises ValueError if it is no Parquet file.
+    """
+    try:
+        metadata = pq.ParquetFile(path).schema_arrow.metadata or {}
+        name = metadata.get(_TABLE_KEY.encode())
+        return None if name is None else name.decode()
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a readable Parquet file, or damaged ({error})") from error
+
+
 def _read(path: str | os.PathLike[str], spec: TableSpec) -> tuple[Any, dict[str, str]]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")

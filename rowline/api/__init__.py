@@ -1,0 +1,1 @@
+"""What ``import rowline as rl`` offers to notebooks and scripts: runs, studies, logs and comparisons with tables and plots."""
