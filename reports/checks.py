@@ -57,10 +57,10 @@ def failed(checks: Iterable[Check]) -> list[Check]:
 def check_table(checks: Iterable[Check]) -> Table:
     """A row a check; those that do not hold stand out."""
     words = {True: "yes", False: "NO", None: "not tried"}
-    columns = (Column("what", text=True, wrap=True), Column("value", text=True), Column("expected", text=True, wrap=True),
-               Column("holds", text=True))  # fmt: skip
+    columns = (Column("holds", text=True), Column("what", text=True, wrap=True), Column("value", text=True),
+               Column("expected", text=True, wrap=True))  # fmt: skip
     found = list(checks)
-    rows = [(c.what, c.value, c.expected, words[c.holds]) for c in found]
+    rows = [(words[c.holds], c.what, c.value, c.expected) for c in found]
     return Table(columns, rows, frozenset(i for i, c in enumerate(found) if c.holds is False))
 
 

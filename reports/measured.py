@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .figures_run import COLOURS, LEGEND, MARGIN, Plot
+from .figures_run import COLOURS, MARGIN, Plot
 from .page import label, rounded
 from .tables import Cell, Column, Table
 
 MOST_BARS = 30
 """Groups in the plot, those with most kernels; the table has all."""
+LABEL = 36
+"""Letters of the name of a bar."""
 FIGURES = ("mape", "median_ape", "p90_ape", "bias", "spearman", "roofline_mape", "fitted_mape", "floor_mape")
-TITLES = ("MAPE %", "median %", "P90 %", "bias %", "rank", "roofline %", "fitted %", "measured again %")
+TITLES = ("MAPE %", "median %", "P90 %", "bias %", "rank", "roofline %", "fitted %", "again %")
 BARS = (("simulated", "mape"), ("roofline", "roofline_mape"), ("fitted roofline", "fitted_mape"))
 
 
@@ -31,14 +33,14 @@ class Measured:
 def measured_table(measured: Measured) -> Table:
     """A row a group, its baselines beside it."""
     words = tuple(Column(name, text=True) for name in ("stack", "op", "type", "regime"))
-    hidden = (Column("unseen kernels"), Column("unseen MAPE %"))
+    hidden = (Column("unseen"), Column("unseen MAPE %"))
     columns = (*words, Column("kernels"), *(Column(title) for title in TITLES), *hidden)
     rows: list[tuple[Cell, ...]] = []
     for group in measured.groups:
         unseen = group["unseen"]
         named = [str(group[key]) for key in ("framework", "op", "dtype", "regime")]
         rows.append((*named, group["n"], *(group[key] for key in FIGURES), unseen["n"], unseen["mape"]))
-    return Table(columns, rows)
+    return Table(columns, rows, frozenset(i for i, group in enumerate(measured.groups) if group["regime"] == "all"))
 
 
 def errors(measured: Measured) -> list[Plot]:
@@ -48,21 +50,22 @@ def errors(measured: Measured) -> list[Plot]:
     if not shown:
         return []
     stacks = {str(group["framework"]) for group in shown}
-    names: dict[str, None] = {}
+    names: list[str] = []
     for group in shown:
-        name = f"{group['op']} {group['dtype']}" + (f", {group['framework']}" if len(stacks) > 1 else "")
-        while label(name, 40) in names:  # two that look alike once they are cut short are two bars all the same
-            name = f"{name[:30]} {len(names)}"
-        names[label(name, 40)] = None
+        name = label(f"{group['op']} {group['dtype']}" + (f", {group['framework']}" if len(stacks) > 1 else ""), LABEL)
+        names.append(name if name not in names else f"{name} ({len(names) + 1})")  # alike once cut short, two bars all the same
     data = []
     for number, (title, key) in enumerate(BARS):
         found = [(name, group[key]) for name, group in zip(names, shown, strict=True) if group[key] is not None]
         if found:
             data.append({
-                "type": "bar", "name": title, "x": [name for name, _ in found], "y": rounded(value for _, value in found),
-                "marker": {"color": COLOURS[number]}, "hovertemplate": "%{x}: %{y} %<extra></extra>",
+                "type": "bar", "orientation": "h", "name": title, "x": rounded(value for _, value in found),
+                "y": [name for name, _ in found], "marker": {"color": COLOURS[number]},
+                "hovertemplate": "%{y}: %{x} %<extra></extra>",
             })  # fmt: skip
     axis = {"title": {"text": "mean error, %"}, "rangemode": "tozero", "automargin": True}
-    order = {"type": "category", "categoryorder": "array", "categoryarray": list(names), "automargin": True}
-    layout = {"barmode": "group", "xaxis": order, "yaxis": axis, "margin": MARGIN, "legend": LEGEND | {"y": 1.12}}
-    return [{"id": "measured-errors", "data": data, "layout": layout}]
+    order = {"type": "category", "categoryorder": "array", "categoryarray": names, "autorange": "reversed", "automargin": True}
+    legend = {"orientation": "h", "y": 1, "yanchor": "bottom"}
+    layout = {"barmode": "group", "xaxis": axis, "yaxis": order, "margin": MARGIN | {"l": 20, "t": 40}, "legend": legend,
+              "height": 120 + 48 * len(names)}  # fmt: skip
+    return [{"id": "measured-errors", "data": data, "layout": layout, "tools": False}]

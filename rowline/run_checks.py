@@ -3,15 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rowline.arch.gpu import GpuSpec
 from rowline.arch.yamltree import ConfigError
 from rowline.runfiles import RunFiles
+from rowline.traces import opwindow
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from rowline.reports.ceilings import Ceilings
     from rowline.reports.checks import Check
 
@@ -20,11 +17,11 @@ WINDOW, WHOLE = 20_000, 100_000
 MACS, JUDGED = "multiply-accumulates, by formula", "commands of channel 0, simulated again and judged"
 
 
-def checks_of(files: RunFiles, ops: "pd.DataFrame", peaks: "Ceilings", columns: "Mapping[str, Any] | None") -> "list[Check]":
+def checks_of(files: RunFiles, ops: Any, peaks: "Ceilings", columns: Mapping[str, Any] | None) -> "list[Check]":
     """All checks of a run.
 
     Args:
-        ops: rows of ``ops.parquet``.
+        ops: rows of ``ops.parquet`` as a data frame.
         columns: the same as they were read, for the commands of a system with PIM, which take seconds of a large model; None:
             those are left out.
     """
@@ -108,12 +105,16 @@ def judged_check(files: RunFiles, ops: Mapping[str, Any]) -> "Check":
 
 def judged_window(ops: Mapping[str, Any], channels: int) -> tuple[int, bool]:
     """End in ps of the window that is judged, from the start of the run, and whether that is all of it."""
-    pim = np.flatnonzero(np.asarray(ops["unit"], dtype=object) == "pim")
-    order = pim[np.argsort(ops["start_ps"][pim], kind="stable")]
-    counts = np.cumsum(ops["commands"][order]) / channels
-    if not len(order) or counts[-1] <= WHOLE:
-        return int(max(ops["end_ps"].max(), 1)), True
-    return int(max(ops["end_ps"][order[int(np.searchsorted(counts, WINDOW))]], 1)), False
+    last = max(opwindow.end_ps(ops), 1)
+    pim = sorted(opwindow.rows_inside(ops, 0, last, "pim"), key=lambda row: int(ops["start_ps"][row]))
+    if opwindow.total(ops, "commands", pim) <= WHOLE * channels:
+        return last, True
+    done = 0
+    for row in pim:
+        done += int(ops["commands"][row])
+        if done >= WINDOW * channels:
+            return max(int(ops["end_ps"][row]), 1), False
+    return last, True
 
 
 def _line(error: Exception) -> str:

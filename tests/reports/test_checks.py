@@ -100,14 +100,14 @@ def test_what_does_not_hold_stands_first_and_apart() -> None:
     sound = render(pim_run())
     assert "bad-box\">" not in sound and "that could be tried hold" in sound
     table = check_table(pim_run().checks)
-    assert table.rows[-1][3] == "not tried" and table.marked == frozenset()
+    assert table.rows[-1][0] == "not tried" and table.marked == frozenset()
 
 
 def test_measurements_stand_beside_the_run() -> None:
     report = gpu_run()
     page = Page(render(report))
     plot = page.plots()["measured-errors"]
-    assert [(trace["name"], trace["y"]) for trace in plot["data"]] == [
+    assert [(trace["name"], trace["x"]) for trace in plot["data"]] == [
         ("simulated", [8.25, 12.5]), ("roofline", [61.0, 70.0]), ("fitted roofline", [20.5])
     ]  # fmt: skip
     assert {"of TOY", "another"} <= set(page.words) and {"8.25", "5.75", "vllm-1"} <= set(page.cells)
@@ -121,7 +121,7 @@ def test_measurements_stand_beside_the_run() -> None:
 def test_groups_that_look_alike_are_bars_of_their_own() -> None:
     alike = [group | {"op": "x" * 90, "dtype": dtype} for dtype, group in zip("abc", groups(), strict=True)]
     named = errors(Measured([], [group | {"regime": "all"} for group in alike]))[0]
-    assert len(set(named["layout"]["xaxis"]["categoryarray"])) == 3 == len(named["data"][0]["x"])
+    assert len(set(named["layout"]["yaxis"]["categoryarray"])) == 3 == len(named["data"][0]["x"])
     many = [groups()[0] | {"op": f"op{i}", "n": i} for i in range(100)]
     assert len(errors(Measured([], many))[0]["data"][0]["x"]) == 30
 
@@ -134,5 +134,5 @@ def test_names_in_the_panels_are_text() -> None:
         prose = "\n".join(line for line in markdown(made(EVIL)).splitlines() if not line.startswith("    "))
         assert "<" not in prose
     for trace in Page(render(gpu_run(EVIL))).plots()["measured-errors"]["data"]:
-        assert not [text for text in trace["x"] if "<" in text]
+        assert not [text for text in trace["y"] if "<" in text]
     assert errors(Measured([], groups(EVIL)))

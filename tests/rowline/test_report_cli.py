@@ -13,9 +13,13 @@ from rowline.reporting import is_study, run_report, study_report
 from rowline.reports.ranking import Objective, Trial, front
 from rowline.runfiles import command_of, load_run
 from rowline.sweep.front import Front
+from rowline.sweep.space import load_space
 from rowline.sweep.store import Record, Store
+from rowline.sweep.study import Choices, describe, opened
 
-from .runs import change_stats, made, rowline
+from rowline import timeline
+
+from .runs import MODEL, change_stats, made, rowline
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +165,155 @@ def test_a_name_that_says_no_format_is_refused(runs: dict[str, Path], capsys: py
     code, _, err = rowline(capsys, "report", runs["pim"], "-o", "no/such/folder/report.html")
     assert code == 2 and "no/such/folder" in err
     assert rowline(capsys, "report", "postgresql://me:secret@nowhere/db")[2].count("secret") == 0
+
+
+def told_of(page: Path, capsys: pytest.CaptureFixture[str], run: Path, *options: str | Path) -> tuple[str, str]:
+    """The report of a run as Markdown, and what went to stderr."""
+    code, _, err = rowline(capsys, "report", run, "-o", page, *options)
+    assert code == 0, err
+    return page.read_text(), err
+
+
+def test_a_run_is_checked_while_it_is_reported(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, run in runs.items():
+        text, err = told_of(tmp_path / f"{name}.md", capsys, run)
+        section = text.partition("## Checks of this run")[2].partition("## ")[0]
+        assert not err and "not hold" not in text and "not tried" not in section and section.count("| yes |") > 17
+        assert "| multiply-accumulates, by formula |" in section
+        judged = [line for line in section.splitlines() if "simulated again and judged" in line]
+        assert len(judged) == (0 if name == "gpu" else 1)
+        if judged:
+            assert "(all of the run), 0 violations" in judged[0]
+            assert int(judged[0].split(" | ")[2].split()[0].replace(",", "")) > 500
+
+
+def test_what_does_not_hold_is_told_at_the_top_and_on_stderr(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change_stats(copy, lambda stats: stats["energy_breakdown_j"].update(link=1.0))
+    for form in ("html", "md", "csv"):
+        code, out, err = rowline(capsys, "report", copy, "--format", form)
+        assert code == 0 and out
+        assert err.startswith("rowline: warning: a check of this run does not hold: sum of energy by component")
+        assert len(err.splitlines()) == 1
+    assert "**Does not hold**: sum of energy by component" in (copy / "report.md").read_text()[:200]
+    assert '<div class="bad-box">' in (copy / "report.html").read_text()
+
+
+def test_commands_that_come_too_early_are_found(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = timeline.simulate_again
+
+    def early(*args: Any) -> Any:
+        watched = again(*args)
+        watched.logs[0][0]["cycle"][1:] -= 1
+        return watched
+
+    monkeypatch.setattr(timeline, "simulate_again", early)
+    text, err = told_of(tmp_path / "a.md", capsys, copy)
+    assert "simulated again and judged" in err and " violations: " in text and "**Does not hold**" in text
+
+
+@pytest.mark.parametrize(("name", "tried"), [("pim", 2), ("gpu", 1)])
+def test_what_has_changed_since_is_not_called_wrong(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, tried: int
+) -> None:
+    run = Path(shutil.copytree(runs[name], tmp_path / "run"))
+    model = tmp_path / "other.yaml"
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace(str(runs[name].parent / "tiny.yaml"), str(model)))
+    text, err = told_of(tmp_path / "a.md", capsys, run)
+    assert not err and text.count("| not tried |") == tried and "the workload cannot be read" in text
+    model.write_text(MODEL.replace("n_layers: 2", "n_layers: 1"))
+    text, err = told_of(tmp_path / "a.md", capsys, run)
+    assert not err and text.count("| not tried |") == tried and "the workload has changed since" in text
+    model.write_text(MODEL)
+    assert "| not tried |" not in told_of(tmp_path / "a.md", capsys, run)[0]
+
+
+def group(gpu: str, framework: str = "vllm-0.24.0", **more: Any) -> dict[str, Any]:
+    figures = {"n": 50, "mape": 7.5, "median_ape": 6.0, "p90_ape": 15.0, "bias": 1.0, "spearman": 0.99, "roofline_mape": 55.0,
+               "fitted_mape": 21.0, "floor_mape": None, "unseen": {"n": 10, "mape": 8.5}}  # fmt: skip
+    return {"gpu": gpu, "framework": framework, "op": "gemm", "dtype": "bf16", "regime": "all"} | figures | more
+
+
+def test_measurements_are_shown_beside_a_run_on_a_gpu(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, file, page = Path(shutil.copytree(runs["gpu"], tmp_path / "run")), tmp_path / "v.json", tmp_path / "a.md"
+    assert "rowline validate --gpu h200" in told_of(page, capsys, run)[0]
+    mine = [group("NVIDIA H200"), group("h200", "sglang-0.5.14", op="bmm"), group("H100-SXM", op="softmax")]
+    file.write_text(json.dumps({"groups": mine}))
+    text = told_of(page, capsys, run, "--validation", file)[0].partition("## Compared with")[2]
+    assert "| vllm-0.24.0 | gemm | bf16 | all | 50 | 7.5 |" in text and "sglang" not in text and "softmax" not in text
+    file.write_text(json.dumps({"groups": mine[1:]}))
+    assert "None of them is the run" in told_of(page, capsys, run, "--validation", file)[0]
+    file.write_text(json.dumps({"groups": mine[2:]}))
+    assert "has no group for h200: it holds H100-SXM." in told_of(page, capsys, run, "--validation", file)[0]
+    (run / "validation.json").write_text(json.dumps({"groups": mine}))
+    assert rowline(capsys, "report", run)[0] == 0
+    assert '<div id="measured-errors"' in (run / "report.html").read_text()
+    assert rowline(capsys, "report", run, "--format", "csv")[0] == 0
+
+
+def test_a_system_with_pim_has_no_measurements(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "v.json"
+    file.write_text(json.dumps({"groups": [group("H200")]}))
+    text, _ = told_of(tmp_path / "a.md", capsys, runs["pim"], "--validation", file)
+    assert "No measurement of silicon is public" in text and "docs/validation-pim.md" in text and "is of GPUs" in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", "{}", '{"groups": 1}', '{"groups": [{}]}', '{"groups": [{"gpu": 3}]}',
+     json.dumps({"groups": [group("x", mape="7")]}), json.dumps({"groups": [group("x", unseen=None)]}),
+     json.dumps({"groups": [group("x", n=-1)]}), '{"groups": [{"n": NaN}]}',
+     "\x00"],
+)  # fmt: skip
+def test_a_malformed_validation_is_refused(
+    runs: dict[str, Path], tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, page = tmp_path / "v.json", tmp_path / "a.html"
+    file.write_text(content)
+    for name in ("gpu", "pim"):
+        code, out, err = rowline(capsys, "report", runs[name], "-o", page, "--validation", file)
+        assert code == 2 and not out and len(err.splitlines()) == 1 and "v.json" in err and not page.exists()
+
+
+def test_validation_is_of_runs_and_must_be_there(
+    runs: dict[str, Path], study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = rowline(capsys, "report", runs["gpu"], "--validation", tmp_path / "none.json")
+    assert code == 2 and "none.json" in err
+    code, _, err = rowline(capsys, "report", study, "--validation", tmp_path / "none.json")
+    assert code == 2 and "--validation: only for a run" in err
+
+
+def test_a_study_says_where_it_came_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The space as it was given, the options that the file does not have, and the code; another note resumes all the same."""
+    file, out = tmp_path / "my space.yaml", tmp_path / "out"
+    file.write_text("axes:\n- {key: channels, values: [1, 2, 4]}\nmethod: {name: random, trials: 2, seed: 1}\n")
+    space = load_space(file, {"trials": 1, "seed": 1})
+    choices = Choices(out, out, 1)
+    with opened(space, choices) as store:
+        note = store.note("study")
+    assert note["file"] == str(file) and note["changed"] == {"trials": 1}
+    assert note["provenance"].keys() == {"rowline", "git_revision", "code", "python", "packages"}
+    with Store.open(out) as store:
+        store.put(Record("a", 0, {"channels": "1"}, {}, {"latency": 1.0}))
+        store.set_note("study", note | {"provenance": {"code": "another"}})
+        kept = list(store.records())
+    with opened(load_space(file, {"seed": 7}), Choices(out, out, 1, resume=True)) as store:
+        assert store.note("study")["changed"] == {"seed": 7} and store.note("study")["provenance"] == note["provenance"]
+        assert list(store.records()) == kept
+    report = study_report(str(out))
+    assert report.command == f"rowline sweep '{file}' --seed 7 --out {out}"
+    assert rowline(capsys, "report", out, "--format", "md")[0] == 0
+    text = (out / "report.md").read_text()
+    told = text.partition("## Provenance")[2]
+    assert "| packages.numpy |" in told and note["provenance"]["code"] in told and "provenance.code" not in text
+    file.unlink()
+    assert describe(space)["changed"] == {}
