@@ -255,6 +255,8 @@ def _check_study(target: str) -> list[str]:
         return verify_study(target)
     if not Path(target).is_dir():
         raise ConfigError(["no such folder"])
+    if not any(Path(target).glob("study.db*")):  # without its database but with its other files it is a damaged one
+        raise ConfigError(["no study there"])
     return verify_study(Path(target))
 
 

@@ -75,7 +75,10 @@ Arch = Annotated[str | None, typer.Option("--arch", help="Preset of a system or 
                                           autocompletion=complete_arch)]  # fmt: skip
 Workload = Annotated[str | None, typer.Option("--workload", help="Model or YAML file.", show_default="gpt2-small",
                                               autocompletion=complete_workload)]  # fmt: skip
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of what is loaded.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help='Override a key, such as "device.timing.tRP=14 ns".'),
+]
 Prompt = Annotated[int | None, typer.Option("--prompt", help="Tokens of the prompt.", show_default="1")]
 Tokens = Annotated[int | None, typer.Option("--tokens", help="Tokens to generate.", show_default="32")]
 LmHead = Annotated[bool | None, typer.Option("--lm-head/--no-lm-head", help="Multiply the LM head in the banks.",

@@ -1,7 +1,8 @@
 """The verbs ``rowline show ...``. Imports nothing heavy: each verb imports what it needs."""
 
 import json
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -200,7 +201,7 @@ def study(
     Example: rowline show study out/pim_banks --expanded -f json
     """
     if target is None:
-        _list(folders_with("study.db"))
+        _list(folders_with("study.db"), "no studies in out; name the folder of one")
         return
     from rowline import showing, terminal_show
 
@@ -228,17 +229,19 @@ def run(
     Example: rowline show run out/base --expanded -f yaml
     """
     if target is None:
-        _list(folders_with("stats.json"))
+        _list(folders_with("stats.json"), "no runs in out; name the folder of one")
         return
     from rowline import showing, terminal_show
 
     _print(showing.run(target, expanded), "json" if as_json else form, terminal_show.print_run)
 
 
-def _list(names: Iterable[str]) -> None:
-    """One name a line; nothing where there are none."""
+def _list(names: Sequence[str], none: str = "") -> None:
+    """One name a line; where there are none, ``none`` on stderr."""
     for name in names:
         print(name)
+    if not names and none:
+        print(none, file=sys.stderr)
 
 
 def _print_specification(

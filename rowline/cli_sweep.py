@@ -105,7 +105,7 @@ def _bytes(text: str) -> int:
 
 
 def _verify(studies: list[str], as_json: bool) -> None:
-    from rowline.arch.yamltree import ConfigError
+    from rowline.arch.yamltree import ConfigError, printable
     from rowline.sweep.store import is_url, verify_study
 
     if len(studies) != 1:
@@ -114,8 +114,8 @@ def _verify(studies: list[str], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"study": studies[0], "sound": not problems, "problems": problems}))
     elif problems:
-        print("\n".join(f"rowline: {problem}" for problem in problems), file=sys.stderr)
+        print("\n".join(f"rowline: {printable(problem, 2000)}" for problem in problems), file=sys.stderr)
     else:
-        print(f"{studies[0]}: sound")
+        print(f"{printable(studies[0], 2000)}: sound")
     if problems:
         raise typer.Exit(3)

@@ -100,7 +100,8 @@ def print_study(data: dict[str, Any]) -> None:
     console.print(f"objectives: {printable(', '.join(goals), 500)}", soft_wrap=True)
     if data["front"]:
         _print_front(data)
-        console.print(f"the best: {printable(data['front'][0]['command'], 2000)}", soft_wrap=True)
+        if data["front"][0]["command"]:
+            console.print(f"the first of them: {printable(data['front'][0]['command'], 2000)}", soft_wrap=True)
     console.print(f"next: {shlex.join(['rowline', 'report', printable(data['study'], 2000)])}", soft_wrap=True)
 
 
@@ -114,7 +115,7 @@ def _print_front(data: dict[str, Any]) -> None:
         values = [printable(str(trial["params"].get(key, "-"))) for key in keys]
         table.add_row(str(trial["number"]), *values, *(f"{trial['objectives'][name]:.6g}" for name in names))
     console = plain_console()
-    console.print("the trials that no other beats in every objective:" if len(names) > 1 else "the best:")
+    console.print("the trials that no other beats in every objective:" if len(names) > 1 else "the best trials:")
     console.print(table)
     if len(front) > ROWS:
         console.print(f"... and {len(front) - ROWS} more")

@@ -196,6 +196,7 @@ HOSTILE: dict[str, tuple[tuple[str, ...], str]] = {
     "a device for a run": (("twice.yaml", "--as", "run", "--device", "ddr4-2400"), "--device is for a command log"),
     "a change to a model": (("twice.yaml", "--as", "model", "--set", "n_layers=3"), "--set: not with a model"),
     "a study in a file": (("twice.yaml", "--as", "study"), "twice.yaml: no such folder"),
+    "a study in a folder of nothing": (("folder", "--as", "study"), "folder: no study there"),
     "a run in a file": (("twice.yaml", "--as", "run-folder"), "twice.yaml/stats.json: Not a directory"),
     "an unknown kind": (("twice.yaml", "--as", "runn"), "runn"),
     "a URL of no server": (("postgresql://me:secret@127.0.0.1:1/x#y",), "127.0.0.1"),

@@ -174,7 +174,7 @@ def test_a_run_from_elsewhere_cannot_write_on_the_terminal(
 def test_a_study(study: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = shown(capsys, "study", study)
     assert "5 trials (4 complete, 0 infeasible, 1 failed)" in out and "base: arch aim" in out and "\x1b" not in out
-    assert "the best: rowline run --arch pim-gpt" in out and "--set channels=8" in out
+    assert "the first of them: rowline run --arch pim-gpt" in out and "--set channels=8" in out
     data = json.loads(shown(capsys, "study", study, "-f", "json"))
     assert data["counts"] == {"complete": 4, "infeasible": 0, "failed": 1} and "trials" not in data
     assert [t["number"] for t in data["front"]] == [3] and data["front"][0]["objectives"] == {"tpot": 0.25, "rate": 3.0}
@@ -203,6 +203,8 @@ def test_without_a_name_it_lists(study: str, runs: dict[str, Path], capsys: pyte
     shutil.copytree(runs["pim"], "out/mine")
     assert shown(capsys, "study") == "out/banks\n" and shown(capsys, "run") == "out/mine\n"
     assert shown(capsys, "dram").split() == list_devices()
+    shutil.rmtree("out")
+    assert rowline(capsys, "show", "study") == (0, "", "no studies in out; name the folder of one\n")
 
 
 # what is wrong
