@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from rowline.arch.gpu import GpuSpec
 from rowline.arch.yamltree import ConfigError
 from rowline.experiment import RunConfig
 from rowline.runfiles import command_of, is_run, load_run, located, read_ops
@@ -128,10 +127,8 @@ def run_report(folder: Path, validation: Path | None = None, judge: bool = False
 def _peaks(machine: Any, stats: dict[str, Any]) -> "Ceilings":
     from rowline.reports.ceilings import Ceilings
 
-    if not isinstance(machine, GpuSpec):
-        return Ceilings.of_system(machine)
     try:
-        return Ceilings.of_gpu(machine, str(stats["dtype"]))
+        return Ceilings.of(machine, str(stats.get("dtype", "")))
     except KeyError:
         raise ConfigError([f"dtype {stats['dtype']}: {machine.name} has no rate for it"]) from None
 
