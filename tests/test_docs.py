@@ -43,8 +43,9 @@ def run_lines(lines: list[str], folder: Path) -> None:
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     for line in lines:
         done = subprocess.run(
-            ["bash", "-c", line], cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=120, check=False
-        )
+            ["bash", "-c", line], cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=120,
+            check=False,
+        )  # fmt: skip
         assert done.returncode == 0, f"{line}\n{done.stderr[-2000:]}"
 
 
@@ -63,4 +64,5 @@ def test_the_files_of_extending_are_sound(tmp_path: Path) -> None:
     for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
         name = block.splitlines()[0].removeprefix("# ")
         (tmp_path / name).write_text(block)
-    run_lines([*commands("extending.md", "sh"), "rowline check my-model.yaml", "rowline run --workload my-model.yaml --tokens 2 -q"], tmp_path)
+    model = ["rowline check my-model.yaml", "rowline run --workload my-model.yaml --tokens 2 -q"]
+    run_lines([*commands("extending.md", "sh"), *model], tmp_path)

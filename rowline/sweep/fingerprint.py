@@ -41,6 +41,12 @@ def code_version() -> str:
     return f"{__version__}+{source_digest(_MODEL, _FACE)[:16]}"
 
 
+def forget() -> None:
+    """Look at files again: between two sweeps of one process they may have changed."""
+    hardware_digest.cache_clear()
+    workload_digest.cache_clear()
+
+
 @lru_cache(maxsize=64)
 def hardware_digest(arch: str, stack: str | None) -> str:
     """What an arch comes to before overrides: the expanded system; or board, its DRAM and the stacks that may serve it.

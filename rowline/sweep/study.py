@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rowline.arch.yamltree import ConfigError
+from rowline.sweep import fingerprint
 from rowline.sweep.driver import Driver, Outcome
 from rowline.sweep.model import Space
 from rowline.sweep.points import Points
@@ -80,6 +81,7 @@ def run_sweep(space: Space, choices: Choices, on_change: Callable[[Outcome], Non
         ConfigError: the study was made with other objectives, or ``resume`` finds none.
         StoreError, PoolError: see those.
     """
+    fingerprint.forget()
     with opened(space, choices) as store, workers(choices) as pool:
         driver = Driver(space, store, pool, AHEAD * pool.jobs, choices.resume, on_change)
         outcome = driver.run()

@@ -128,3 +128,25 @@ def test_validation(tmp_path: Path) -> None:
 def test_validation_without_logs_says_so() -> None:
     with pytest.raises(ConfigError, match="no such file"):
         rl.validate("nothing.parquet")
+
+
+def test_files_that_change_between_sweeps_are_read_again(tmp_path: Path) -> None:
+    """In one process: what was known of a file by its name must not become a wrong identity of a trial."""
+    model = tmp_path / "model.yaml"
+    space = SPACE | {"base": SPACE["base"] | {"workload": str(model)}, "axes": [{"key": "channels", "values": [4, 8]}]}
+    space |= {"objectives": [{"key": "latency"}]}
+    found: list[list[float]] = []
+    for layers in (1, 2):
+        model.write_text(f"name: m\nn_layers: {layers}\nd_model: 128\nn_heads: 2\nvocab_size: 512\nn_positions: 64\n")
+        found.append(rl.sweep(space, jobs=1, out=tmp_path / f"s{layers}", progress=False).trials["latency_s"].tolist())
+    assert all(after > before for before, after in zip(*found, strict=True))
+
+
+def test_hardware_files_that_change_are_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    clocks: list[str] = []
+    for clock in ("250 MHz", "1 GHz"):
+        file.write_text(f"extends: system/pim-gpt\nname: mine\nhost: {{clock: {clock}}}\n")
+        run = rl.run(arch=str(file), workload="gpt2-small", tokens=1, progress=False)
+        clocks.append(run.sources.set_index("key")["value"]["system.host.clock"])
+    assert clocks == ["250 MHz", "1 GHz"]
