@@ -180,7 +180,7 @@ def test_runs_on_pim_are_as_before(files: Path) -> None:
 def test_from_python() -> None:
     result = face.run(arch="h200", workload="gpt2-small", tokens=2, launch="eager", progress=False)
     assert result.stats["launch"] == "eager"
-    assert result.ops["kernel"].value_counts()["attn_decode"] == 24
+    assert result.ops["kernel"].tolist().count("attn_decode") == 24
 
 
 @pytest.mark.parametrize("choice", [{}, {"dtype": "fp32", "stack": "torch-2.1-simt"}])
