@@ -76,7 +76,6 @@ def validate(
 
 def _write_page(path: Path, comparison: Any, files: list[str], split: str) -> None:
     from rowline.reports.validation_html import render
-    from rowline.traces.formats.files import partial_file
+    from rowline.reporting import put
 
-    with partial_file(path) as partial:
-        partial.write_text(render(comparison, files, split), encoding="utf-8", newline="\n")
+    put(path, render(comparison, files, split))

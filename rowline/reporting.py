@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from rowline.arch.yamltree import ConfigError
 from rowline.experiment import RunConfig
-from rowline.runfiles import command_of, is_run, load_run, located, read_ops
+from rowline.runfiles import RunFiles, command_of, is_run, load_run, located, read_ops
 
 if TYPE_CHECKING:
     from rowline.reports.ceilings import Ceilings
@@ -66,9 +66,17 @@ def write(
     Raises:
         OSError: the file cannot be written.
     """
+    return put(path, report(target, form_of(path, form), validation, warn))
+
+
+def put(path: Path, text: str) -> Path:
+    """Write a report; the file appears only when complete.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     from rowline.traces.formats.files import partial_file
 
-    text = report(target, form_of(path, form), validation, warn)
     with partial_file(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
     return path
@@ -85,8 +93,7 @@ def report(target: str, form: Form, validation: Path | None = None, warn: Callab
         ConfigError: it is neither, or a file of a run is damaged.
         rowline.sweep.store.StoreError: the store of a study is damaged.
     """
-    from rowline.reports import run_html, study_html
-    from rowline.reports.checks import failed
+    from rowline.reports import study_html
 
     try:
         study = is_study(target)
@@ -96,7 +103,14 @@ def report(target: str, form: Form, validation: Path | None = None, warn: Callab
         if validation is not None:
             raise ConfigError(["--validation: only for a run"])
         return {"html": study_html.render, "md": study_html.markdown, "csv": study_html.csv}[form](study_report(target))
-    found = run_report(located(target, is_run, "a run folder or a study"), validation, judge=form != "csv")
+    return run_text(run_report(located(target, is_run, "a run folder or a study"), validation, judge=form != "csv"), form, warn)
+
+
+def run_text(found: "RunReport", form: Form, warn: Callable[[str], None] = lambda line: None) -> str:
+    """The report of a run as text; ``warn`` is called with a line for each check that does not hold."""
+    from rowline.reports import run_html
+    from rowline.reports.checks import failed
+
     for check in failed(found.checks):
         warn(f"a check of this run does not hold: {check.what}: {check.value}, expected {check.expected}")
     return {"html": run_html.render, "md": run_html.markdown, "csv": run_html.csv}[form](found)
@@ -112,16 +126,20 @@ def run_report(folder: Path, validation: Path | None = None, judge: bool = False
     Raises:
         ConfigError: a file of the folder is missing or damaged, or ``validation`` is.
     """
+    files = load_run(folder)
+    return report_of(files, read_ops(files), validation, judge)
+
+
+def report_of(files: RunFiles, columns: Mapping[str, Any], validation: Path | None = None, judge: bool = False) -> "RunReport":
+    """As :func:`run_report`, of a run whose files are at hand."""
     from rowline.reports.run_html import RunReport, frame_of
     from rowline.run_checks import checks_of
     from rowline.validation_file import measured_of
 
-    files = load_run(folder)
     measured = measured_of(files, validation)
-    columns = read_ops(files)
     peaks, ops = _peaks(files.machine, files.stats), frame_of(columns)
     checks = checks_of(files, ops, peaks, columns if judge else None)
-    return RunReport(str(folder), files.stats, files.config, ops, peaks, command_of(files.run), checks, measured)
+    return RunReport(str(files.folder), files.stats, files.config, ops, peaks, command_of(files.run), checks, measured)
 
 
 def _peaks(machine: Any, stats: dict[str, Any]) -> "Ceilings":

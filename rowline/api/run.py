@@ -259,6 +259,25 @@ class Run:
         timeline_of(self._files, self._columns, TimelineJob(str(self.folder), path, window_text(window), asked, level))
         return path
 
+    def report(self, out: str | Path, validation: str | Path | None = None) -> Path:
+        """Write the run as .html, .md or .csv, with the checks that ``rowline report`` makes; a check that fails is a warning.
+
+        Args:
+            validation: what ``rowline validate --json`` printed, to stand beside a run on a GPU.
+
+        Raises:
+            ConfigError: the file is named otherwise, or ``validation`` is damaged.
+            OSError: the file cannot be written.
+        """
+        import warnings
+
+        from rowline import reporting
+
+        form = reporting.form_of(Path(out), None)
+        measured = None if validation is None else Path(validation)
+        found = reporting.report_of(self._files, self._columns, measured, judge=form != "csv")
+        return reporting.put(Path(out), reporting.run_text(found, form, lambda line: warnings.warn(line, stacklevel=3)))
+
     def save(self, folder: str | Path | None = None) -> Path:
         """Write the run folder (``config.yaml``, ``stats.json``, ``ops.parquet``), which ``rowline report`` and others read.
 

@@ -85,13 +85,10 @@ class Validation:
 
     def report(self, out: str | Path) -> Path:
         """Write plots and tables as one HTML page."""
+        from rowline import reporting
         from rowline.reports.validation_html import render
-        from rowline.traces.formats.files import partial_file
 
-        path = Path(out)
-        with partial_file(path) as partial:
-            partial.write_text(render(self._comparison, self.files, self._split), encoding="utf-8", newline="\n")
-        return path
+        return reporting.put(Path(out), render(self._comparison, self.files, self._split))
 
     def _figures(self) -> list[tuple[str, str]]:
         every = [group for group in self.answer["groups"] if group["regime"] == "all"]

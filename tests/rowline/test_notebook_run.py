@@ -204,3 +204,18 @@ def test_import_is_quick_and_the_interface_is_told() -> None:
     assert {"run", "sweep", "load", "validate", "compare", "workload", "dram"} <= set(dir(rl))
     with pytest.raises(AttributeError, match="nonsense"):
         _ = rl.nonsense
+
+
+@pytest.mark.parametrize("suffix", ["html", "md", "csv"])
+def test_a_run_in_memory_writes_the_report_that_its_folder_would(run: Run, suffix: str, tmp_path: Path) -> None:
+    mine = run.report(tmp_path / f"mine.{suffix}").read_text(encoding="utf-8")
+    folder = run.folder if run.folder.is_dir() else run.save(tmp_path / "run")
+    done = subprocess.run(
+        [sys.executable, "-m", "rowline", "report", str(folder), "-o", str(tmp_path / f"its.{suffix}")],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    its = (tmp_path / f"its.{suffix}").read_text(encoding="utf-8")
+    assert len(its) == pytest.approx(len(mine), rel=0.01) and mine.count("\n") == its.count("\n")
+    with pytest.raises(ConfigError, match="name it"):
+        run.report(tmp_path / "report.pdf")
