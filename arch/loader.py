@@ -5,10 +5,10 @@ the mapping it stands in; it may stand in nested mappings too. A scalar over a s
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -39,6 +39,29 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f'; did you mean "{by_lower[match[0]]}"?' if match else ""
 
 
+def _is_file(name: str) -> bool:
+    """Whether a name is that of a YAML file, not of a preset."""
+    return name.endswith((".yaml", ".yml")) or "/" in name
+
+
+class _Kept(Generic[SpecT]):
+    """Loads, and keeps what was loaded last of presets; files may change, so they are read each time."""
+
+    def __init__(self, load: Callable[[str, tuple[str, ...]], SpecT], size: int):
+        self.load, self.kept = load, lru_cache(size)(load)
+
+    def __call__(self, name: str, sets: tuple[str, ...]) -> SpecT:
+        return self.load(name, sets) if _is_file(name) else self.kept(name, sets)
+
+    def cache_clear(self) -> None:
+        """Forget all."""
+        self.kept.cache_clear()
+
+
+def _kept(size: int) -> Callable[[Callable[[str, tuple[str, ...]], SpecT]], _Kept[SpecT]]:
+    return lambda load: _Kept(load, size)
+
+
 def load_system(name: str, sets: Iterable[str] = ()) -> System:
     """Load a system preset or a YAML file and apply overrides.
 
@@ -52,7 +75,7 @@ def load_system(name: str, sets: Iterable[str] = ()) -> System:
     return _load_system(name, tuple(sets))
 
 
-@lru_cache(maxsize=64)
+@_kept(64)
 def _load_system(name: str, sets: tuple[str, ...]) -> System:
     path = _resolve(name, "system", ("system",))
     return build(System, apply_sets(expand(read_yaml(path)), sets))
@@ -92,7 +115,7 @@ def is_gpu(name: str) -> bool:
     Raises:
         ConfigError: no preset of either kind, or a file that cannot be read.
     """
-    if name.endswith((".yaml", ".yml")) or "/" in name:
+    if _is_file(name):
         root = expand(read_yaml(Path(name))).value
         return isinstance(root, dict) and "sm" in root
     systems, gpus = list_presets("system"), list_gpus()
@@ -126,13 +149,13 @@ def load_controller(file: Path | None = None, sets: Iterable[str] = ()) -> Contr
     return build(Controller, apply_sets(root, sets))
 
 
-@lru_cache(maxsize=256)
+@_kept(256)
 def _load_device(name: str, sets: tuple[str, ...]) -> DramDevice:
     path = _resolve(name, "device", ("dram", "pim"))
     return build(DramDevice, apply_sets(expand(read_yaml(path)), sets))
 
 
-@lru_cache(maxsize=64)
+@_kept(64)
 def _load_gpu(name: str, sets: tuple[str, ...]) -> GpuSpec:
     path = _resolve(name, "GPU", ("gpu",))
     root = apply_sets(expand(read_yaml(path)), sets)
@@ -145,14 +168,14 @@ def _load_gpu(name: str, sets: tuple[str, ...]) -> GpuSpec:
     return gpu
 
 
-@lru_cache(maxsize=64)
+@_kept(64)
 def _load_stack(name: str, sets: tuple[str, ...]) -> StackSpec:
     path = _resolve(name, "stack", ("stack",))
     return build(StackSpec, apply_sets(expand(read_yaml(path)), sets))
 
 
 def _resolve(name: str, kind: str, folders: tuple[str, ...]) -> Path:
-    if name.endswith((".yaml", ".yml")) or "/" in name:
+    if _is_file(name):
         return Path(name)
     known = {preset: folder for folder in folders for preset in list_presets(folder)}
     if name not in known:
@@ -206,7 +229,11 @@ def apply_sets(root: Node, sets: Iterable[str]) -> Node:
         if not equals or not all(parts) or len(parts) > 16:
             raise ConfigError([f'--set {printable(text)}: expected "key.subkey=value"'])
         place = Place(f"--set {printable(text)}", 0)
-        leaf = cast(dict[str, Node], parse_yaml(f"value: {value.strip()}", place.file).value)
+        try:
+            leaf = cast(dict[str, Node], parse_yaml(f"value: {value.strip()}", place.file).value)
+        except ConfigError as error:
+            told = (p.removeprefix(f"{place}:1").removeprefix(place.file).lstrip(": ") for p in error.problems)
+            raise ConfigError([f"{place}  {printable(key.strip())}: {problem}" for problem in told]) from None
         if len(leaf) != 1:
             raise ConfigError([f"{place}: expected one value"])
         node = Node(place, leaf["value"].value)

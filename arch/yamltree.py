@@ -105,7 +105,9 @@ def parse_yaml(text: str, name: str) -> Node:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise ConfigError([f"{Place(name, line)}: not valid YAML: {printable(str(error.problem))}"]) from None
     except (YAMLError, ValueError) as error:
-        raise ConfigError([f"{name}: not valid YAML: {printable(str(error))}"]) from None
+        at = getattr(error, "position", None)  # of a character that YAML does not allow
+        line = text.count("\n", 0, at) + 1 if isinstance(at, int) else 0
+        raise ConfigError([f"{Place(name, line)}: not valid YAML: {printable(str(error))}"]) from None
     if root is None or not isinstance(root.value, dict):
         what = "empty" if root is None or root.value is None else "not a mapping of keys"
         raise ConfigError([f"{name}:1: {what}"])

@@ -143,6 +143,8 @@ def read_stats(path: Path) -> dict[str, Any]:
         ConfigError: it is missing, damaged, or lacks what a run writes.
     """
     name = printable(str(path), 4096)
+    if path.exists() and not path.is_file():  # a pipe may never end
+        raise ConfigError([f"{name}: not a file"])
     data = read_json(path)
     try:
         _Stats.model_validate(data)

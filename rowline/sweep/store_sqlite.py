@@ -45,6 +45,7 @@ class SqliteBackend:
         self.name = str(self._path)
         self.owner = uuid.uuid4().hex
         self._lock: int | None = None
+        self._check_files()
         if not create and not self._path.exists() and not self.acknowledged():
             raise StoreError(f"{self.name}: no study there")
         with self._guard():
@@ -58,6 +59,12 @@ class SqliteBackend:
         except BaseException:
             self.close()
             raise
+
+    def _check_files(self) -> None:
+        """Refuse what SQLite would wait for without end, or take for a failing disk."""
+        for path in (self._path, self._acked, *(Path(self.name + suffix) for suffix in ("-wal", "-shm"))):
+            if path.exists() and not path.is_file():
+                raise StoreError(f"{path}: not a file")
 
     def _create_unless_there(self) -> None:
         if self._path.exists():
