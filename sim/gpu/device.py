@@ -21,7 +21,8 @@ CARRIED: Mapping[str, float] = {
     "tensor": 0.86, "simt": 0.95, "dram_read": 0.88, "dram_write": 0.7, "l2_bandwidth": 0.8, "dram_latency": 400,
     "static_share": 0.24, "window_us": 25e3, "launch_us": 2.7, "gap_us": 1.3,
 }  # fmt: skip
-"""Means of what was fitted on A100 and Hopper (see their ``achieved``): shares of rates, cycles, share of the power cap, us."""
+"""Taken once, rounded, from what was fitted on A100 and Hopper (their ``achieved``), and not moved when those were fitted again:
+shares of rates, cycles, share of the power cap, us."""
 USABLE = {1: 0.9, 2: 0.4}
 """Share of the L2 for data that all SMs read, by partitions: where there are two, each keeps a copy of its own."""
 
