@@ -39,7 +39,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f'; did you mean "{by_lower[match[0]]}"?' if match else ""
 
 
-def _is_file(name: str) -> bool:
+def is_file_name(name: str) -> bool:
     """Whether a name is that of a YAML file, not of a preset."""
     return name.endswith((".yaml", ".yml")) or "/" in name
 
@@ -51,7 +51,7 @@ class _Kept(Generic[SpecT]):
         self.load, self.kept = load, lru_cache(size)(load)
 
     def __call__(self, name: str, sets: tuple[str, ...]) -> SpecT:
-        return self.load(name, sets) if _is_file(name) else self.kept(name, sets)
+        return self.load(name, sets) if is_file_name(name) else self.kept(name, sets)
 
     def cache_clear(self) -> None:
         """Forget all."""
@@ -115,7 +115,7 @@ def is_gpu(name: str) -> bool:
     Raises:
         ConfigError: no preset of either kind, or a file that cannot be read.
     """
-    if _is_file(name):
+    if is_file_name(name):
         root = expand(read_yaml(Path(name))).value
         return isinstance(root, dict) and "sm" in root
     systems, gpus = list_presets("system"), list_gpus()
@@ -175,7 +175,7 @@ def _load_stack(name: str, sets: tuple[str, ...]) -> StackSpec:
 
 
 def _resolve(name: str, kind: str, folders: tuple[str, ...]) -> Path:
-    if _is_file(name):
+    if is_file_name(name):
         return Path(name)
     known = {preset: folder for folder in folders for preset in list_presets(folder)}
     if name not in known:

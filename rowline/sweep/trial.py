@@ -3,7 +3,7 @@
 import gc
 from typing import TYPE_CHECKING, Any
 
-from rowline.arch.loader import PRESETS, apply_sets, build, expand, is_gpu
+from rowline.arch.loader import PRESETS, apply_sets, build, expand, is_file_name, is_gpu
 from rowline.arch.system import System
 from rowline.arch.yamltree import ConfigError, Node, read_yaml
 from rowline.experiment import RunConfig, load_gpu_setup, load_model
@@ -96,6 +96,10 @@ def run_with(kept: Kept, config: dict[str, Any]) -> dict[str, Any]:
 def _check_unchanged(run: RunConfig, config: dict[str, Any]) -> None:
     """A file or the code that changed while a sweep runs would put results under a wrong identity."""
     stack = run.gpu.stack if run.gpu else None
+    if is_file_name(run.arch) or (stack is not None and is_file_name(stack)):
+        hardware_digest.cache_clear()
+    if is_file_name(run.workload):
+        workload_digest.cache_clear()
     found = (hardware_digest(run.arch, stack), workload_digest(run.workload), code_version())
     for name, now in zip(("hardware", "workload", "code"), found, strict=True):
         if config[name] != now:
@@ -124,8 +128,7 @@ def _pim_stats(kept: Kept, run: RunConfig, hardware: str) -> dict[str, Any]:
 def _system_tree(arch: str) -> Node:
     from pathlib import Path
 
-    is_file = arch.endswith((".yaml", ".yml")) or "/" in arch
-    return expand(read_yaml(Path(arch) if is_file else PRESETS / "system" / f"{arch}.yaml"))
+    return expand(read_yaml(Path(arch) if is_file_name(arch) else PRESETS / "system" / f"{arch}.yaml"))
 
 
 def _fitting_model(run: RunConfig) -> GptConfig:

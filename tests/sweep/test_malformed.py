@@ -21,6 +21,10 @@ from rowline.arch.loader import PRESETS, load_device
 from rowline.arch.yamltree import ConfigError, printable
 from rowline.cli import _guard, app
 from rowline.runfiles import load_run, read_ops
+from rowline.sweep.fingerprint import forget
+from rowline.sweep.points import Points
+from rowline.sweep.space import load_space
+from rowline.sweep.trial import Kept, expand_point, run_with
 
 from . import malformed as bad
 from . import malformed_folders as folders
@@ -74,7 +78,7 @@ def unnamed(mutant: bad.Mutant, file: Path, err: str) -> list[str]:
     told = re.findall(r"^rowline: ([^\s:]+\.ya?ml|[^\s:]*/[^\s:]*)", err, re.MULTILINE)
     others = [name for name in told if name.startswith(str(PRESETS)) or name in text]  # a file that this one names
     found = [] if str(file) in err or others or mutant.how == "path" else ["does not name the file"]
-    if mutant.key:
+    if mutant.key and not others and mutant.how != "path":
         names = [printable(part, 200) for part in mutant.key if not part.isdecimal()]
         named = any(name in err for name in names[-2:])
         if not (named or re.search(r":\d+: not valid YAML", err) or (mutant.how == "drop" and re.search(r"  [\w.]+: ", err))):
@@ -175,6 +179,28 @@ def test_a_file_that_changed_is_read_anew(place: Path) -> None:
         assert load_device(str(file)).organization.rows.value == rows
 
 
+@pytest.mark.parametrize(("part", "name"), [("workload", "mine.yaml"), ("hardware", "asic.yaml"), ("hardware", "board.yaml")])
+def test_a_worker_notices_a_file_that_changed(place: Path, part: str, name: str) -> None:
+    """Also one that answered trials with it before."""
+    texts = {"mine.yaml": bad.TINY, "asic.yaml": "extends: system/pim-gpt\n", "board.yaml": "extends: gpu/h100-sxm\n"}
+    changed = {"mine.yaml": bad.TINY.replace("64", "128"), "asic.yaml": "extends: system/pim-gpt\nchannels: 4\n",
+               "board.yaml": "extends: gpu/h100-sxm\nsm: {count: 100}\n"}  # fmt: skip
+    for file, text in texts.items():
+        (place / file).write_text(text)
+    arch = "pim-gpt" if part == "workload" else name
+    (place / "changing.yaml").write_text(
+        f"base: {{arch: {arch}, workload: mine.yaml}}\naxes: [{{key: generated_tokens, values: [1, 2]}}]\n"
+    )
+    forget()
+    space = load_space(place / "changing.yaml")
+    first, second = (expand_point(space, point) for point in Points(space).grid())
+    kept = Kept(8)
+    assert run_with(kept, first)["latency_s"] > 0
+    (place / name).write_text(changed[name])
+    with pytest.raises(RuntimeError, match=f"{part} of this worker is not that of the sweep"):
+        run_with(kept, second)
+
+
 RUN_COMMANDS = (["compare", "run", "r", "--json"], ["report", "r", "-o", "r.md"], ["timeline", "r", "-o", "r.json"],
                 ["show", "run", "r", "--expanded", "--json"])  # fmt: skip
 STUDY_COMMANDS = (["report", "s", "-o", "s.md"], ["show", "study", "s"],
@@ -202,7 +228,11 @@ def check_run(place: Path, damage: folders.Damage, words: list[str], code: int, 
     """What is wrong with how a command took a damaged run folder."""
     if code == 0:
         return untrue_run(place, words, out)
-    return faults(code, out, err) + ([] if damage.file in err or re.search(r"rowline: r\b", err) else ["does not name the file"])
+    config = place / "r" / "config.yaml"
+    file = re.search(r"rowline: ([^:]*)", err)  # perhaps a file that this one names
+    others = file is not None and config.is_file() and file[1].encode() in config.read_bytes()
+    named = damage.file in err or re.search(r"rowline: r\b", err) or others
+    return faults(code, out, err) + ([] if named else ["does not name the file"])
 
 
 def check_study(place: Path, damage: folders.Damage, code: int, out: str, err: str, sound: list[str]) -> list[str]:
@@ -211,7 +241,7 @@ def check_study(place: Path, damage: folders.Damage, code: int, out: str, err: s
         trials = json.loads(out)["counts"]["cached"] if out.startswith("{") else len(sound) - 1
         kept = folders.rows(place / "s")
         same_note = kept[-1] == sound[-1] or out.startswith("{")
-        return [] if trials == len(sound) - 1 and kept[:-1] == sound[:-1] and same_note else ["silent"]
+        return [] if trials == len(sound) - 1 and kept[:-1] == sound[:-1] and same_note else ["silent, or the code was changed"]
     named = damage.file in err or re.search(r"rowline: s\b", err) or "study.db" in err
     return faults(code, out, err, (2, 3)) + ([] if named else ["does not name the file"])
 
@@ -328,9 +358,9 @@ def test_all_damaged_studies(place: Path) -> None:
     for damage in folders.of_studies():
         folders.copied(place / "study", place / "s")
         damage.change(draw, place / "s")
-        jobs = [["sweep", "verify", "s"], draw.choice(STUDY_COMMANDS)]
         codes: list[int] = []
-        for words, ended in zip(jobs, watched(jobs), strict=True):
+        for words in (["sweep", "verify", "s"], draw.choice(STUDY_COMMANDS)):
+            (ended,) = watched([words])
             out = "" if words[1] == "verify" else ended["out"]
             assert check_study(place, damage, ended["code"], out, ended["err"], sound) == [], (damage, words, ended)
             tally.add(words, ended)
