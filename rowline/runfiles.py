@@ -164,7 +164,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         if path.is_file() and path.stat().st_size > MAX_STATS_BYTES:
             raise ConfigError([f"{name}: larger than {MAX_STATS_BYTES} bytes"])
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse, object_pairs_hook=_once)
     except OSError as error:
         raise ConfigError([f"{name}: {error.strerror or error}"]) from None
     except (ValueError, RecursionError) as error:
@@ -172,6 +172,14 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError([f"{name}: not a JSON object"])
     return data
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)} stands there twice")
+    return found
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -291,6 +291,19 @@ def test_a_run_with_a_pipe_for_its_stats(place: Path, capsys: pytest.CaptureFixt
     assert code == 2 and "r/stats.json: not a file" in err
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [('"latency_s"', '"latency_s": 1.0, "latency_s"', "latency_s stands there twice"), ("{", "{" * 10**5, "not valid JSON")],
+)
+def test_stats_that_are_ambiguous_or_deep(
+    place: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, told: str
+) -> None:
+    file = folders.copied(place / "run", place / "r") / "stats.json"
+    file.write_text(file.read_text().replace(old, new, 1))
+    code, out, err = call(capsys, "compare", "run", "r")
+    assert faults(code, out, err) == [] and "r/stats.json" in err and told in err
+
+
 # Slow: the command itself, in a process of its own.
 
 
