@@ -72,6 +72,8 @@ def untrue(kind: str, data: bytes, before: Any, after: Any) -> list[str]:
     changed = {path for path in text.keys() | sound.keys() if text.get(path, "absent") != sound.get(path, "absent")}
     grown = {path[:-1] for path in changed if not (path in text and path in sound)}
     changed |= {(*path, "extends") for path in grown if path}  # with a key, the defaults beside it come and go
+    if kind == "model" and after["d_ff"] == 4 * after["d_model"]:  # as it is where it is not given
+        changed.add(("d_ff",))
     wrong = [
         f"{'.'.join(path)}: {old.get(path)!r} became {new.get(path)!r}, which no change of the text explains"
         for path in old.keys() | new.keys()
