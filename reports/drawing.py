@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..arch.yamltree import ConfigError, printable
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -19,13 +21,13 @@ def figure(plot: Plot, title: str, backend: Backend = "plotly") -> Any:
     """A ``plotly.graph_objects.Figure``, or a ``matplotlib.figure.Figure`` that belongs to no window.
 
     Raises:
-        ValueError: the backend is neither.
+        ConfigError: the backend is neither.
         ModuleNotFoundError: matplotlib is not installed (extra ``notebook``).
     """
     if backend == "matplotlib":
         return _printed(plot, title)
     if backend != "plotly":
-        raise ValueError(f"backend {backend!r}: expected plotly or matplotlib")
+        raise ConfigError([f"backend {printable(repr(backend))}: expected plotly or matplotlib"])
     import plotly.graph_objects as go
 
     layout = plot["layout"] | {"title": {"text": html.escape(title), "font": {"size": 15}}, "template": "plotly_white"}

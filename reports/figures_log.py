@@ -65,13 +65,7 @@ def waits(table: pd.DataFrame) -> Plot:
 
 
 def timeline(ops: pd.DataFrame) -> Plot:
-    """The operations of a stretch of a run: a line a unit and op class, thick while it works.
-
-    Raises:
-        ValueError: there are more than can be drawn.
-    """
-    if len(ops) > MOST_VISITS:
-        raise ValueError(f"{len(ops)} operations: at most {MOST_VISITS} can be drawn; take a shorter window")
+    """The operations of a stretch of a run, at most MOST_VISITS: a line a unit and op class, thick while it works."""
     names = sorted({(str(u), str(c)) for u, c in zip(ops["unit"], ops["op_class"], strict=True)})
     data: list[dict[str, Any]] = []
     for number, (unit, op_class) in enumerate(names):

@@ -75,7 +75,7 @@ def validate(
 
 
 def _write_page(path: Path, comparison: Any, files: list[str], split: str) -> None:
-    from rowline.reports.validation_html import render
     from rowline.reporting import put
+    from rowline.reports.validation_html import render
 
     put(path, render(comparison, files, split))

@@ -13,7 +13,7 @@ from rowline.arch.device import ELEMENT_BYTES
 from rowline.arch.loader import build, expand, is_gpu, load_gpu, load_system, nearest
 from rowline.arch.system import System
 from rowline.arch.values import Spec
-from rowline.arch.yamltree import ConfigError, printable, read_yaml
+from rowline.arch.yamltree import ConfigError, Node, printable, read_yaml
 from rowline.gpu_run import GpuChoices, GpuSetup, check_overrides, map_program, run_program, set_up
 from rowline.workloads.models.gpt import GptConfig
 from rowline.workloads.models.registry import get_model, list_models
@@ -62,6 +62,7 @@ class Experiment:
     """A finished run and how long its parts took on this machine, in seconds."""
 
     config: RunConfig
+    model: GptConfig
     result: "RunResult | GpuRunResult"
     wall_s: dict[str, float]
 
@@ -117,10 +118,19 @@ class _GptFile(GptConfig):
         return {k: int(v) if k in whole & ints else v for k, v in data.items()}
 
 
+def model_of(root: Node) -> GptConfig:
+    """A model from the fields of a YAML file.
+
+    Raises:
+        ConfigError: a field is wrong.
+    """
+    return GptConfig(**build(_GptFile, root).model_dump())
+
+
 def load_model(name: str) -> GptConfig:
     """A model of the catalogue, or of a YAML file."""
     if name.endswith((".yaml", ".yml")) or "/" in name:
-        return GptConfig(**build(_GptFile, read_yaml(Path(name))).model_dump())
+        return model_of(read_yaml(Path(name)))
     if name not in list_models():
         known = ", ".join(list_models())
         raise ConfigError([f'unknown workload "{printable(name)}"{nearest(name, list_models())} Known: {known}'])
@@ -240,14 +250,15 @@ def run_experiment(
 
     raw = simulate(mapping, config.prompt_tokens, config.generated_tokens, on_pass)
     wall = {"trace_and_map": mapped - begin, "simulate": perf_counter() - mapped}
-    return Experiment(config, RunResult(raw, config.prompt_tokens, config.generated_tokens), wall)
+    return Experiment(config, model, RunResult(raw, config.prompt_tokens, config.generated_tokens), wall)
 
 
 def _run_on_gpu(config: RunConfig, on_pass: Callable[[int, int], None]) -> Experiment:
     """The same on a GPU."""
     begin = perf_counter()
-    program = map_program(load_gpu_setup(config), config.prompt_tokens, config.generated_tokens)
+    setup = load_gpu_setup(config)
+    program = map_program(setup, config.prompt_tokens, config.generated_tokens)
     mapped = perf_counter()
     gc.freeze()
     result = run_program(program, on_pass)
-    return Experiment(config, result, {"trace_and_map": mapped - begin, "simulate": perf_counter() - mapped})
+    return Experiment(config, setup.model, result, {"trace_and_map": mapped - begin, "simulate": perf_counter() - mapped})

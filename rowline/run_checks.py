@@ -36,11 +36,10 @@ def checks_of(files: RunFiles, ops: Any, peaks: "Ceilings", columns: Mapping[str
 
 def formula_check(files: RunFiles) -> "Check":
     """Multiply-accumulates against the closed form of the workload; a model file that has changed since is no failure."""
-    from rowline.experiment import load_model
     from rowline.reports.checks import Check, closed_form
 
     try:
-        model = load_model(files.run.workload)
+        model = files.model
     except (ConfigError, OSError, ValueError) as error:
         return Check(MACS, f"{files.stats['macs']:,}", f"the workload cannot be read: {_line(error)}", None)
     found = closed_form(files.stats, expected_macs(files, model))

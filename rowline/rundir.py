@@ -101,10 +101,17 @@ def write_run(folder: Path, experiment: Experiment, stats: dict[str, Any], begin
 
     folder.mkdir(parents=True, exist_ok=True)
     result = experiment.result
-    _write(folder / "config.yaml", to_yaml({"run": _asked(experiment.config)} | result.specs))
+    (folder / "stats.json").unlink(missing_ok=True)  # another run's: until all is written there is no run here
+    _write(folder / "config.yaml", config_text(experiment))
     write_table(folder / "ops.parquet", result.op_table, result.op_columns(), {"graph": result.graph_digest})
     stats["wall_s"] = perf_counter() - begin
     _write(folder / "stats.json", json.dumps(stats, indent=1) + "\n")
+
+
+def config_text(experiment: Experiment) -> str:
+    """``config.yaml``: what was asked, the model's shape, and all that it ran on."""
+    model = experiment.model.model_dump(mode="json")
+    return to_yaml({"run": _asked(experiment.config), "model": model} | experiment.result.specs)
 
 
 def to_yaml(data: Any) -> str:

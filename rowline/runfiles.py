@@ -13,7 +13,8 @@ from rowline.arch.gpu import GpuSpec
 from rowline.arch.loader import build
 from rowline.arch.system import System
 from rowline.arch.yamltree import ConfigError, printable, read_yaml
-from rowline.experiment import RunConfig
+from rowline.experiment import RunConfig, load_model, model_of
+from rowline.workloads.models.gpt import GptConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,6 +101,7 @@ class RunFiles:
         config: ``config.yaml`` as plain data.
         run: what was asked for.
         machine: what it ran on.
+        shape: of the model, as the run had it; None in folders that do not say.
     """
 
     folder: Path
@@ -107,6 +109,16 @@ class RunFiles:
     config: dict[str, Any]
     run: RunConfig
     machine: System | GpuSpec
+    shape: GptConfig | None = None
+
+    @property
+    def model(self) -> GptConfig:
+        """The model; where the folder does not say, as its name or file has it now.
+
+        Raises:
+            ConfigError: there is none of that name any more.
+        """
+        return self.shape or load_model(self.run.workload)
 
 
 def is_run(path: Path) -> bool:
@@ -131,9 +143,10 @@ def load_run(folder: Path) -> RunFiles:
     for key in ("kernels", "dtype") if "gpu" in parts else ("commands",):
         if stats.get(key) is None:
             raise ConfigError([f"{printable(str(folder / STATS), 4096)}  {key}: missing"])
+    shape = model_of(parts["model"]) if "model" in parts else None
     plain = tree.plain()
     assert isinstance(plain, dict)
-    return RunFiles(folder, stats, plain, build(RunConfig, parts["run"]), machine)
+    return RunFiles(folder, stats, plain, build(RunConfig, parts["run"]), machine, shape)
 
 
 def read_stats(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rowline.arch.gpu import GpuSpec
 from rowline.arch.system import System
@@ -52,6 +52,8 @@ def timeline_of(files: RunFiles, ops: Mapping[str, Any], job: TimelineJob) -> di
     """As :func:`write_timeline`, of a run whose files are at hand."""
     from rowline.traces.formats.timeline import TooManySlices, timeline_writer
 
+    if job.level not in get_args(Level):
+        raise ConfigError([f"level {printable(str(job.level))}: expected one of {', '.join(get_args(Level))}"])
     window = window_of(job.window, opwindow.end_ps(ops))
     channels = _channels(job.channels, files)
     _check_size(job, files, ops, window, channels)
@@ -181,11 +183,11 @@ def simulate_again(
     Raises:
         ConfigError: the workload is another now, or the times are.
     """
-    from rowline.experiment import load_model, map_workload
+    from rowline.experiment import map_workload
     from rowline.sim.window import Window, watch
 
     assert isinstance(files.machine, System)
-    mapping = map_workload(files.run, files.machine, load_model(files.run.workload))
+    mapping = map_workload(files.run, files.machine, files.model)
     other = f"{printable(str(files.folder), 4096)}: simulating it again gives other"
     if mapping.graph.digest() != (files.stats.get("provenance") or {}).get("graph_digest", mapping.graph.digest()):
         raise ConfigError([f"{other} operations: the workload has changed since"])

@@ -26,7 +26,7 @@ CLOSES: Final = ("close", "access_close")
 ACCESSES: Final = ("access", "access_close")
 VISIT_COLUMNS: Final = (
     "channel", "bank", "bank_group", "row", "open_ps", "close_ps", "open_for_ps", "columns", "first_column_ps",
-    "wait_before_ps", "opened_on", "slowest_rule", "slowest_ps", "first_command", "last_command",
+    "wait_before_ps", "opened_on", "slowest_rule", "slowest_ps", "first_command", "last_command", "cut",
 )  # fmt: skip
 
 
@@ -90,7 +90,8 @@ def bank_table(log: IssueLog, header: LogHeader) -> pd.DataFrame:
     """One row a bank of the channel: what it was asked to do, and for how much of the log a row was open in it.
 
     Columns: ``channel``, ``bank`` (numbered through the channel), ``bank_group`` (likewise), ``activations``, ``columns``
-    (accesses of an open row), ``rows`` (distinct), ``open_ps``, ``open_share`` of the time of the log, ``columns_per_visit``.
+    (accesses in visits), ``rows`` (distinct), ``open_ps`` (also of a row that was open when the log began), ``open_share`` of the
+    time of the log, ``columns_per_visit``.
     """
     visits = row_visits(log, header)
     times = edges_ps(log, header)
@@ -102,7 +103,7 @@ def bank_table(log: IssueLog, header: LogHeader) -> pd.DataFrame:
         "activations": grouped.size().reindex(banks, fill_value=0).to_numpy(),
         "columns": grouped["columns"].sum().reindex(banks, fill_value=0).to_numpy(),
         "rows": grouped["row"].nunique().reindex(banks, fill_value=0).to_numpy(),
-        "open_ps": grouped["open_for_ps"].sum().reindex(banks, fill_value=0).to_numpy(),
+        "open_ps": grouped["open_for_ps"].sum().reindex(banks, fill_value=0).to_numpy() + _open_before(log, header, times),
     })  # fmt: skip
     found["open_share"] = found["open_ps"] / span if span else 0.0
     found["columns_per_visit"] = found["columns"] / found["activations"].replace(0, np.nan)
@@ -112,19 +113,21 @@ def bank_table(log: IssueLog, header: LogHeader) -> pd.DataFrame:
 def row_visits(log: IssueLog, header: LogHeader) -> pd.DataFrame:
     """One row a visit: a row of a bank from the command that opened it to the one that closed it.
 
-    A row that is open when the log begins has no visit; one that is open at its end is taken to close with its last command.
+    A row that is open when the log begins has no visit; one that is still open at its end is ``cut``: taken to close with the
+    last command.
 
     Columns: ``channel``, ``bank`` and ``bank_group`` (numbered through the channel), ``row``, ``open_ps``, ``close_ps``,
     ``open_for_ps``, ``columns`` (accesses), ``first_column_ps`` (time of the first, -1: none), ``wait_before_ps`` (gap before the
     command that opened it) and ``opened_on`` (the rule that decided it), ``slowest_rule`` and ``slowest_ps`` (the rule with the
     largest sum of gaps of the channel while the row was open, and that sum), ``first_command`` and ``last_command`` (rows of the
-    log that opened and closed it).
+    log that opened and closed it), ``cut``.
     """
     header.check(log)
     if not len(log):
-        return pd.DataFrame({name: np.empty(0, object if name.endswith("rule") else np.int64) for name in VISIT_COLUMNS})
+        words = {"opened_on": object, "slowest_rule": object, "cut": bool}
+        return pd.DataFrame({name: np.empty(0, words.get(name, np.int64)) for name in VISIT_COLUMNS})
     time_ps = edges_ps(log, header)
-    opened, closed, bank, columns, first = _visits(log, header)
+    opened, closed, bank, columns, first, cut = _visits(log, header)
     rules = _rules(log, header)
     gaps = _gaps(time_ps)
     slowest_rule, slowest_ps = _slowest(rules, gaps, opened, closed)
@@ -132,14 +135,37 @@ def row_visits(log: IssueLog, header: LogHeader) -> pd.DataFrame:
         np.full(len(bank), header.channel, np.int64), bank, bank // header.banks_per_group,
         log["row"][opened].astype(np.int64), time_ps[opened], time_ps[closed], time_ps[closed] - time_ps[opened], columns,
         np.where(first >= 0, time_ps[first], -1), gaps[opened], np.asarray(rules)[opened], slowest_rule, slowest_ps,
-        opened, closed,
+        opened, closed, cut,
     )  # fmt: skip
     frame = pd.DataFrame(dict(zip(VISIT_COLUMNS, found, strict=True)))
     return frame.sort_values(["open_ps", "bank"], ignore_index=True)
 
 
-def _visits(log: IssueLog, header: LogHeader) -> tuple[NDArray[np.int64], ...]:
-    """Rows of the log that open and close each visit, its bank, its accesses and the first of them (-1: none)."""
+def _open_before(log: IssueLog, header: LogHeader, times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each bank, from the begin of the log to the close of a row that was open then; 0 where none was.
+
+    An access before any command that opens or closes a row tells that one was; a precharge alone may find nothing open.
+    """
+    found = np.zeros(header.banks, np.int64)
+    if not len(log):
+        return found
+    command, bank = _touches(log, header)
+    effects = np.array([c.row for c in header.commands], dtype=object)[log["cmd"][command]]
+    order = np.lexsort((command, bank))
+    command, bank, effects = command[order], bank[order], effects[order]
+    for number in range(header.banks):
+        begin, end = np.searchsorted(bank, [number, number + 1])
+        mine = effects[begin:end]
+        ends = np.flatnonzero(np.isin(mine, (*OPENS, *CLOSES)))
+        until = int(ends[0]) if len(ends) else len(mine)
+        if np.isin(mine[: until + 1], ACCESSES).any():
+            last = command[begin + until] if len(ends) else len(log) - 1
+            found[number] = times[last] - times[0]
+    return found
+
+
+def _visits(log: IssueLog, header: LogHeader) -> tuple[NDArray[Any], ...]:
+    """Rows of the log that open and close each visit, its bank, its accesses, the first of them (-1: none), whether it is cut."""
     command, bank = _touches(log, header)
     effects = np.array([c.row for c in header.commands], dtype=object)[log["cmd"][command]]
     order = np.lexsort((command, bank))  # bank by bank, in time
@@ -161,7 +187,7 @@ def _visits(log: IssueLog, header: LogHeader) -> tuple[NDArray[np.int64], ...]:
     first = np.full(len(start), -1)
     if len(accesses):
         first = np.where(columns > 0, command[accesses[np.minimum(at, len(accesses) - 1)]], -1)
-    return command[start], closed.astype(np.int64), bank[start], columns, first.astype(np.int64)
+    return command[start], closed.astype(np.int64), bank[start], columns, first.astype(np.int64), ~inside
 
 
 def _touches(log: IssueLog, header: LogHeader) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -28,16 +28,16 @@ def load(path: str | Path) -> Any:
             from rowline.api.study import Study
 
             return Study(target)
-        folder, is_file = is_run(Path(path)), Path(path).is_file()
+        folder, is_file = is_run(Path(target)), Path(target).is_file()
     except (OSError, ValueError):  # a name that no file can have
         folder = is_file = False
     if folder:
         from rowline.api.run import Run
 
-        return Run.load(Path(path))
+        return Run.load(Path(target))
     if not is_file:
         raise ConfigError([f"{printable(target, 4096)}: no run folder, no study and no file"])
-    return _table(Path(path))
+    return _table(Path(target))
 
 
 def _table(path: Path) -> Any:
@@ -72,8 +72,9 @@ def _command_log(path: Path) -> Any:
     import numpy as np
 
     from rowline.api.log import CommandLog
+    from rowline.traces.commands import ISSUED
     from rowline.traces.formats.commandlog import read_command_log
 
     log = read_command_log(path)
     assert log.header is not None
-    return CommandLog({log.header.channel: (log.header, np.concatenate(list(log.issues())))})
+    return CommandLog({log.header.channel: (log.header, np.concatenate([np.empty(0, ISSUED), *log.issues()]))})

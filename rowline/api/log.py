@@ -9,6 +9,7 @@ import numpy as np
 from rowline.api.display import Plots, card, lines, table
 from rowline.arch.yamltree import ConfigError
 from rowline.traces import opwindow
+from rowline.traces.commands import ISSUED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,13 +51,12 @@ class CommandLog:
         for channel, logs in watched.logs.items():
             steps = [step for step, owner, _, _ in spans if owner == channel]
             steps += [-1] * (len(logs) - len(steps))  # refreshes after the last step
-            if not logs:
-                continue
-            log, step = np.concatenate(logs), np.repeat(steps, [len(each) for each in logs])
+            log = np.concatenate([np.empty(0, ISSUED), *logs])
+            step = np.repeat(np.array(steps, np.int64), [len(each) for each in logs])
             times = edges_ps(log, headers[channel])
             inside = (times >= window_ps[0]) & (times < window_ps[1])
             log, step = log[inside], step[inside]
-            row = np.where(step >= 0, pim[step], 0)
+            row = np.where(step >= 0, pim[step], 0) if len(pim) else step
             known = step >= 0
             parts[channel] = (headers[channel], log)
             extra[channel] = {

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from rowline.api.display import card, lines
 from rowline.api.run_plots import RunPlots
-from rowline.api.windows import Window, window_text
+from rowline.api.windows import Window, channel_numbers, window_text
 from rowline.arch.gpu import GpuSpec
-from rowline.arch.yamltree import ConfigError, printable
+from rowline.arch.yamltree import ConfigError, parse_yaml, printable
 from rowline.experiment import Experiment, RunConfig, check, load_config, run_experiment
 from rowline.runfiles import RunFiles, command_of, load_run, read_ops
 
@@ -28,8 +28,8 @@ MOST_COMMANDS = 2_000_000
 def run(
     config: str | Path | None = None,
     *,
-    arch: str | None = None,
-    workload: str | None = None,
+    arch: str | Path | None = None,
+    workload: str | Path | None = None,
     prompt: int | None = None,
     tokens: int | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -61,8 +61,8 @@ def run(
     """
     begin = perf_counter()
     asked: dict[str, Any] = {
-        "arch": arch, "workload": workload, "prompt_tokens": prompt, "generated_tokens": tokens,
-        "overrides": {key: str(value) for key, value in (overrides or {}).items()},
+        "arch": arch and str(arch), "workload": workload and str(workload), "prompt_tokens": prompt, "generated_tokens": tokens,
+        "overrides": _texts(overrides or {}),
         "mapping": _given(lm_head_on_pim=lm_head, vectors_per_row=vectors_per_row),
         "gpu": _given(stack=stack, launch=launch, dtype=dtype) or None,
     }  # fmt: skip
@@ -80,6 +80,13 @@ def run(
         with rundir.claimed(Path(out)) as folder:
             made.save(folder)
     return made
+
+
+def _texts(overrides: Mapping[str, Any]) -> dict[str, str]:
+    """Overrides as the command line has them."""
+    if not isinstance(overrides, Mapping):
+        raise ConfigError(['overrides: expected keys and values, such as {"channels": 16}'])
+    return {str(key): str(value).lower() if isinstance(value, bool) else str(value) for key, value in overrides.items()}
 
 
 def _given(**values: Any) -> dict[str, Any]:
@@ -110,8 +117,9 @@ class Run:
         pim = isinstance(result, RunResult)
         machine = result.raw.mapping.system if pim else result.raw.program.device.gpu
         stats = result.stats | {"wall_s": perf_counter() - begin, "provenance": rundir.provenance(done)}
-        config = {"run": done.config.model_dump(mode="json", exclude_none=True)} | result.specs
-        files = RunFiles(rundir.default_folder(done.config), stats, config, done.config, machine)
+        config = parse_yaml(rundir.config_text(done), "config.yaml").plain()
+        assert isinstance(config, dict)
+        files = RunFiles(rundir.default_folder(done.config), stats, config, done.config, machine, done.model)
         return cls(files, result.op_columns(), done)
 
     @classmethod
@@ -158,11 +166,15 @@ class Run:
 
     @property
     def by_class(self) -> "pd.DataFrame":
-        """Operations by phase, unit and class: calls, time, MACs, traffic, energy."""
+        """Operations by phase, unit and class: calls, time, MACs, traffic, energy; those that take most of the time first."""
         from rowline.reports.frames import of_table
         from rowline.reports.run_html import op_table
 
-        return of_table(op_table(self.as_report()))
+        names = {
+            "us": "latency_us", "us each": "mean_us", "least us": "min_us", "most us": "max_us",
+            "% of busy time": "busy_percent", "energy uJ": "energy_uj",
+        }  # fmt: skip
+        return of_table(op_table(self.as_report())).rename(columns=names)
 
     @property
     def latency(self) -> "pd.DataFrame":
@@ -206,11 +218,11 @@ class Run:
 
         return of_table(config_table(self.config))
 
-    def commands(self, window: Window = None, channels: Sequence[int] = (0,)) -> "CommandLog":
+    def commands(self, window: Window = None, channels: int | Sequence[int] = (0,)) -> "CommandLog":
         """Every command of some channels in a window, with the rule that decided its cycle, bank by bank.
 
-        The run is simulated again up to the end of the window, and held against the times that it left behind. Operations that
-        reach into the window come whole.
+        The run is simulated again up to the end of the window, and held against the times that it left behind. The log holds what
+        was issued from the begin of the window on, before its end; a visit that the window cuts is marked (``cut``).
 
         Raises:
             ConfigError: a GPU (whose DRAM channels are servers, without commands), a window or channel that there is not, or more
@@ -226,14 +238,11 @@ class Run:
             raise ConfigError([f"commands: {machine.name} is a GPU, whose DRAM channels are servers, without commands"])
         end_ps = opwindow.end_ps(self._columns)
         begin, end = window_of(window_text(window), end_ps)
-        wrong = [c for c in channels if not 0 <= c < machine.channels.value]
-        if wrong or not len(channels):
-            raise ConfigError([f"channels {list(channels)}: expected numbers from 0 to {machine.channels.value - 1}"])
+        chosen = channel_numbers(channels, machine.channels.value)
         rows = opwindow.rows_inside(self._columns, begin, end, "pim")
-        about = opwindow.total(self._columns, "commands", rows) * len(channels) // machine.channels.value
+        about = opwindow.total(self._columns, "commands", rows) * len(chosen) // machine.channels.value
         if about > MOST_COMMANDS:
             raise ConfigError([f"commands: about {about:,} in the window, more than {MOST_COMMANDS:,}: narrow it"])
-        chosen = tuple(sorted(set(channels)))
         watched = simulate_again(self._files, self._columns, (begin, end), chosen, True)
         headers = {channel: log_header(machine.device, channel) for channel in chosen}
         return CommandLog.of_window(watched, headers, self._columns, (begin, end))

@@ -61,10 +61,12 @@ class RunPlots(Plots):
 
     def timeline(self, window: Window = None, backend: "Backend" = "plotly") -> Any:
         """The operations of a window: a line a unit and class, thick while it works."""
-        from rowline.reports.figures_log import timeline
+        from rowline.reports.figures_log import MOST_VISITS, timeline
         from rowline.timeline import window_of
 
         ops: Any = self._run.ops
         begin, end = window_of(window_text(window), int(ops["end_ps"].max()))
         inside = ops[(ops["start_ps"] < end) & (ops["end_ps"] > begin)]
-        return self._draw(timeline(inside), "operations", backend)
+        shown = inside.head(MOST_VISITS)
+        title = "operations" if len(shown) == len(inside) else f"the first {len(shown):,} of {len(inside):,} operations"
+        return self._draw(timeline(shown), title, backend)

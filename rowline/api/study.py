@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from rowline import reporting
 from rowline.api.display import Plots, card, lines, table
-from rowline.arch.yamltree import ConfigError, printable
+from rowline.arch.yamltree import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from rowline.reports.drawing import Backend
     from rowline.reports.ranking import Objective, Trial
     from rowline.reports.study_html import StudyReport
+    from rowline.sweep.model import Space
 
 
 def sweep(
@@ -49,11 +52,10 @@ def sweep(
     """
     from rowline import terminal_sweep
     from rowline.sweep import study
-    from rowline.sweep.space import load_space
 
-    path, folder = _space_file(space, None if out is None else Path(out))
-    loaded = load_space(path, {"trials": trials, "seed": seed})
-    folder = folder or Path("out") / loaded.name
+    if resume and out is not None and not reporting.is_study(str(storage or out)):
+        raise ConfigError([f"{storage or out}: no study to resume"])
+    loaded, folder = _loaded(space, None if out is None else Path(out), {"trials": trials, "seed": seed})
     n_jobs = jobs or study.cores()
     limit = study.default_memory_bytes(n_jobs)
     choices = study.Choices(storage or folder, folder, n_jobs, timeout_s, limit, engine, resume)
@@ -62,20 +64,26 @@ def sweep(
     return Study(storage or str(folder))
 
 
-def _space_file(space: str | Path | Mapping[str, Any], folder: Path | None) -> tuple[Path, Path | None]:
-    """File of a space, and the folder of its study as far as that is known."""
-    if not isinstance(space, Mapping):
-        return Path(space), folder
+def _loaded(space: str | Path | Mapping[str, Any], folder: Path | None, method: Mapping[str, Any]) -> "tuple[Space, Path]":
+    """A space and the folder of its study. Plain data goes to ``<name>.yaml`` there, once it has been found sound."""
     from rowline import rundir
+    from rowline.sweep.space import load_space
 
-    name = str(space.get("name", folder.name if folder is not None else "study"))
-    if not name.replace("-", "").replace("_", "").isalnum():
-        raise ConfigError([f"name {printable(name)}: letters, digits, - and _"])
+    if not isinstance(space, Mapping):
+        loaded = load_space(Path(space), method)
+        return loaded, folder or Path("out") / loaded.name
+    with TemporaryDirectory() as scratch:
+        first = Path(scratch) / f"{folder.name if folder is not None else 'study'}.yaml"
+        first.write_text(rundir.to_yaml(dict(space)), encoding="utf-8")
+        try:
+            name = load_space(first, method).name
+        except ConfigError as error:
+            raise ConfigError([problem.replace(str(first), "space") for problem in error.problems]) from None
     folder = folder or Path("out") / name
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.yaml"
-    path.write_text(rundir.to_yaml(dict(space)), encoding="utf-8")
-    return path, folder
+    folder.mkdir(parents=True, exist_ok=True)
+    reporting.put(path, rundir.to_yaml(dict(space)))
+    return load_space(path, method), folder
 
 
 class Study:
@@ -116,7 +124,8 @@ class Study:
     def pareto(self) -> "pd.DataFrame":
         """The trials that no other beats, the best by the first objective first; with one objective, the best."""
         front = [trial.id for trial in self.report_data.front]
-        return self._frame(self.report_data.trials).set_index("id").loc[front].reset_index()
+        every = self.trials
+        return every.set_index("id").loc[front].reset_index()[list(every.columns)]
 
     @cached_property
     def importance(self) -> "pd.DataFrame":
@@ -180,8 +189,6 @@ class Study:
 
     def report(self, out: str | Path) -> Path:
         """Write the study as .html, .md or .csv."""
-        from rowline import reporting
-
         return reporting.write(self.target, Path(out))
 
     def _trial(self, number: int) -> "Trial":

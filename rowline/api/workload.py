@@ -1,14 +1,16 @@
 """A model as it was traced, in a notebook."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rowline.api.display import card, lines
+from rowline.arch.yamltree import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def workload(name: str, *, prompt: int | None = None) -> "Workload":
+def workload(name: str | Path, *, prompt: int | None = None) -> "Workload":
     """Trace a model from its torch module, on the meta device: no weights are made.
 
     Args:
@@ -16,13 +18,14 @@ def workload(name: str, *, prompt: int | None = None) -> "Workload":
         prompt: trace one pass over a prompt of so many tokens, in place of a decode pass.
 
     Raises:
-        rowline.arch.yamltree.ConfigError: no such model, or a field of the file is wrong.
-        ValueError: the prompt is longer than the model's context.
+        rowline.arch.yamltree.ConfigError: no such model, a field of the file is wrong, or the prompt exceeds the model's context.
     """
     from rowline.experiment import load_model
     from rowline.workloads.tracer import trace_decode, trace_prefill
 
-    model = load_model(name)
+    model = load_model(str(name))
+    if prompt is not None and not 1 <= prompt <= model.n_positions:
+        raise ConfigError([f"prompt {prompt}: {model.name} takes 1 to {model.n_positions} tokens"])
     return Workload(model, trace_decode(model) if prompt is None else trace_prefill(model, prompt))
 
 

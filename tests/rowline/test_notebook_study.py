@@ -83,7 +83,7 @@ def test_every_plot_is_one_call_away(study: Study, backend: str, tmp_path: Path)
         plot.pareto("area")
     with pytest.raises(ConfigError, match="breakdown"):
         plot.breakdown("nothing")
-    with pytest.raises(ValueError, match="backend"):
+    with pytest.raises(ConfigError, match="backend"):
         plot.pareto(backend="gnuplot")
 
 
