@@ -142,15 +142,16 @@ def _lines(key: str, rows: list[int], heights: list[list[float]], trials: Sequen
 
 
 def importance(found: Sequence[Influence], objectives: Sequence[Objective]) -> Plot:
-    """Shares of variance, a group of bars a parameter."""
+    """Shares of variance, a group of bars a parameter; no bar where a share cannot be told."""
     names = list(dict.fromkeys(each.parameter for each in found))
-    names.sort(key=lambda name: max(each.share for each in found if each.parameter == name))
+    names.sort(key=lambda name: max(each.share or 0.0 for each in found if each.parameter == name))
     data: list[dict[str, Any]] = []
     for number, objective in enumerate(objectives):
         shares = {each.parameter: each.share for each in found if each.objective == objective.name}
+        percent = [None if (share := shares[name]) is None else round(100 * share, 2) for name in names]
         data.append({
             "type": "bar", "orientation": "h", "name": label(objective.name), "y": [label(name) for name in names],
-            "x": [round(100 * shares[name], 2) for name in names], "marker": {"color": COLOURS[number % len(COLOURS)]},
+            "x": percent, "marker": {"color": COLOURS[number % len(COLOURS)]},
             "hovertemplate": "%{y}: %{x} %<extra></extra>",
         })  # fmt: skip
     layout = {"xaxis": {"title": {"text": "% of the variance"}, "range": [0, 100]}, "yaxis": {"automargin": True},

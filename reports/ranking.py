@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..arch.units import DIMENSIONS, UnitError, split_quantity
 
 Floats = NDArray[np.float64]
+Groups = NDArray[np.int64]
 MOST_TRIALS = 5000
 MOST_LEVELS = 10
 """Values of a number that make groups of their own; more are put together by rank into as many groups."""
@@ -98,15 +99,15 @@ class Influence:
     """How much of an objective one parameter explains.
 
     Attributes:
-        share: of the variance of the objective (of its logarithm, where it is positive), what the groups of equal values of
-            the parameter explain by themselves (a main effect), less what chance would, from 0 to 1. Chance is what the
-            main effects of all parameters together leave.
+        share: of the variance of the objective (of its logarithm, where it is positive), what groups of values of the
+            parameter explain by themselves (a main effect), less what chance would, from 0 to 1. Chance is what the
+            main effects of all parameters together leave. None where there are too few trials to tell.
         trend: rank correlation with the parameter; None where its values are words.
     """
 
     parameter: str
     objective: str
-    share: float
+    share: float | None
     trend: float | None
 
 
@@ -121,49 +122,78 @@ def influences(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list
     if len(done) > MOST_TRIALS:
         done = [done[i] for i in np.linspace(0, len(done) - 1, MOST_TRIALS).astype(int)]
     names = varied(done)
-    columns = {name: [t.params.get(name) for t in done] for name in names}
-    scales = {name: numbers(values) for name, values in columns.items()}
-    groups = {name: _groups(columns[name], scales[name]) for name in names}
+    scales = {name: numbers([t.params.get(name) for t in done]) for name in names}
+    groups = _grouped([([t.params.get(name) for t in done], scales[name]) for name in names])
     found: list[Influence] = []
     for objective in objectives:
         results = np.array([t.objectives[objective.name] for t in done], float)
-        shares = _shares(results, list(groups.values()))
-        for name, share in zip(names, shares, strict=True):
+        for name, share in zip(names, _shares(results, groups), strict=True):
             scale = scales[name]
             trend = None if scale is None else correlation(ranks(np.array(scale)), ranks(results))
             found.append(Influence(name, objective.name, share, trend))
     return sorted(found, key=lambda each: names.index(each.parameter))
 
 
-def _groups(values: Sequence[Any], scale: list[float] | None) -> NDArray[np.int64]:
-    """The group of each value."""
-    if scale is None:
-        return np.unique(np.array([str(v) for v in values]), return_inverse=True)[1].reshape(-1)
-    levels, group = np.unique(np.array(scale), return_inverse=True)
-    if len(levels) <= MOST_LEVELS:
-        return group.reshape(-1)
-    return (ranks(np.array(scale)) / len(values) * MOST_LEVELS).astype(np.int64).clip(0, MOST_LEVELS - 1)
+def _grouped(columns: Sequence[tuple[Sequence[Any], list[float] | None]]) -> list[Groups | None]:
+    """The group of each trial by each parameter (its values, and those as numbers).
+
+    A full grid is taken as it is. Elsewhere numbers make fewer groups, at least two, until half of the trials are left to judge
+    chance by; words that make so many groups that less than a third would be left are None: they can explain nothing.
+    """
+    scales = [None if scale is None else np.array(scale) for _, scale in columns]
+    natural = [
+        np.unique(np.array([str(v) for v in values]) if scale is None else scale, return_inverse=True)[1].reshape(-1)
+        for (values, _), scale in zip(columns, scales, strict=True)
+    ]
+    if not natural:
+        return []
+    trials, full = len(natural[0]), [int(g.max()) + 1 for g in natural]
+    levels = [k if scale is None else min(k, MOST_LEVELS) for k, scale in zip(full, scales, strict=True)]
+    is_grid = len(columns) > 1 and math.prod(full) == len(np.unique(np.column_stack(natural), axis=0))
+    if not is_grid and 3 * _free(trials, levels) < trials:
+        while 2 * _free(trials, levels) < trials:
+            most = max((k for k, scale in zip(levels, scales, strict=True) if scale is not None), default=0)
+            if most <= 2:
+                break
+            levels[next(i for i, k in enumerate(levels) if k == most and scales[i] is not None)] -= 1
+        while 3 * _free(trials, levels) < trials and max(levels) > 2:
+            levels[levels.index(max(levels))] = 1
+    found: list[Groups | None] = []
+    for group, count, kept, scale in zip(natural, full, levels, scales, strict=True):
+        if scale is not None and kept < count:
+            group = (ranks(scale) / trials * kept).astype(np.int64).clip(0, kept - 1)
+        found.append(group if kept > 1 else None)
+    return found
 
 
-def _shares(results: Floats, groups: list[NDArray[np.int64]]) -> list[float]:
+def _free(trials: int, levels: Sequence[int]) -> int:
+    """Trials that the main effects of parameters with so many groups leave to judge chance by."""
+    return trials - 1 - sum(k - 1 for k in levels)
+
+
+def _shares(results: Floats, groups: Sequence[Groups | None]) -> list[float | None]:
     """The share of each parameter, given the group of each trial."""
     y = np.log(results) if results.min() > 0 else results
     y = y - y.mean()
     total = float((y**2).sum())
-    if total <= 1e-24 * max(1.0, float((results**2).sum())) or not groups:
+    if total <= 1e-24 * max(1.0, float((results**2).sum())):
         return [0.0] * len(groups)
-    model = np.column_stack([np.ones(len(y)), *(np.eye(int(g.max()) + 1)[g][:, 1:] for g in groups)])
+    known = [g for g in groups if g is not None]
+    blocks = [np.eye(int(g.max()) + 1)[g][:, 1:] for g in known]
+    model = np.column_stack([np.ones(len(y)), *blocks])
     fit, _, rank, _ = np.linalg.lstsq(model, y, rcond=None)
     free = len(y) - int(rank)
-    noise = float(((y - model @ fit) ** 2).sum()) / free if free > 0 else 0.0
-    found: list[float] = []
-    for group in groups:
-        sizes = np.bincount(group)
-        between = float((np.bincount(group, y) ** 2 / np.maximum(sizes, 1)).sum())
-        used = int((sizes > 0).sum())
-        exact = used < len(y) and free > 0
-        found.append(min(1.0, max(0.0, (between - (used - 1) * noise) / total)) if exact else 0.0)
-    return found
+    if free <= 0:
+        return [None] * len(groups)
+    noise = float(((y - model @ fit) ** 2).sum()) / free
+    ends = np.cumsum([1, *(block.shape[1] for block in blocks)])
+    explained: list[float] = []
+    for number, (group, block) in enumerate(zip(known, blocks, strict=True)):
+        effect = block @ fit[ends[number] : ends[number + 1]]
+        chance = (int((np.bincount(group) > 0).sum()) - 1) * noise
+        explained.append(min(1.0, max(0.0, (float((effect * y).sum()) - chance) / total)))
+    shares = iter(explained)
+    return [None if g is None else next(shares) for g in groups]
 
 
 def ranks(values: Floats) -> Floats:

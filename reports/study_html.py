@@ -179,10 +179,11 @@ def best_table(report: StudyReport) -> Table:
 
 
 def influence_table(report: StudyReport) -> Table:
-    """Shares and trends."""
+    """Shares and trends; a share that cannot be told is empty."""
     columns = (Column("parameter", text=True), Column("objective", text=True), Column("% of variance"),
                Column("rank correlation"))  # fmt: skip
-    return Table(columns, [(i.parameter, i.objective, 100 * i.share, i.trend) for i in report.influences])
+    rows = [(i.parameter, i.objective, None if i.share is None else 100 * i.share, i.trend) for i in report.influences]
+    return Table(columns, rows)
 
 
 def failures(report: StudyReport) -> Table:

@@ -55,7 +55,50 @@ def test_influence_is_the_share_of_variance_of_a_grid() -> None:
 def test_chance_explains_nothing() -> None:
     rng = random.Random(2)
     trials = [trial(i, rng.uniform(1, 2), 1.0, x=rng.random(), y=rng.choice("abcdefgh")) for i in range(400)]
-    assert max(i.share for i in influences(trials, [LOW])) < 0.04
+    assert max(i.share or 0.0 for i in influences(trials, [LOW])) < 0.04
+
+
+def test_few_trials_tell_what_matters() -> None:
+    errors: dict[str, list[float]] = {"x": [], "y": [], "z": []}
+    for seed in range(40):  # log(a) = 3 x - 2 y + z on axes of 200, 31 and 16 values: 9, 4 and 1 of 14
+        rng = random.Random(seed)
+        points = [(rng.randrange(200), rng.randrange(31), rng.randrange(16)) for _ in range(24)]
+        trials = [
+            trial(i, float(np.exp(3 * x / 199 - 2 * y / 30 + z / 15)), 1.0, x=x, y=f"{y} ns", z=z)
+            for i, (x, y, z) in enumerate(points)
+        ]
+        for each in influences(trials, [LOW]):
+            assert each.share is not None and each.trend is not None
+            errors[each.parameter].append(each.share - {"x": 9, "y": 4, "z": 1}[each.parameter] / 14)
+    for found in errors.values():
+        assert abs(np.mean(found)) < 0.08 and max(map(abs, found)) < 0.35
+    assert max(errors["z"]) < 0.25
+
+
+def test_a_full_grid_is_exact_however_small() -> None:
+    trials = [trial(3 * i + j, float(np.exp(3.0 * i + 1.0 * j)), 1.0, x=i, y=j) for i in range(2) for j in range(3)]
+    shares = {i.parameter: i.share for i in influences(trials, [LOW])}
+    assert shares == {"x": pytest.approx(9 * 1.5 / (9 * 1.5 + 4)), "y": pytest.approx(4 / (9 * 1.5 + 4))}
+
+
+def test_one_parameter_of_few_trials() -> None:
+    trials = [trial(i, float(np.exp(i)), 1.0, x=i, w="uvwst"[i]) for i in range(5)]
+    found = {i.parameter: i for i in influences(trials, [LOW])}
+    assert found["w"].share is None and found["w"].trend is None  # words, each once: nothing can be told
+    assert found["x"].trend == pytest.approx(1.0) and found["x"].share == pytest.approx(2 / 3)  # {0, 1, 2} and {3, 4}
+    for each in trials[:4]:
+        assert influences([replace(t, params={"x": t.params["x"]}) for t in [*trials, each]], [LOW])[0].share
+
+
+def test_a_share_that_cannot_be_told_is_a_dash() -> None:
+    report = study()
+    trials = [replace(t, params={**t.params, "channels": f"kind {t.number}"}) for t in report.trials]
+    report = replace(report, trials=trials)
+    share = {i.parameter: i.share for i in report.influences}
+    assert share["channels"] is None
+    bars = Page(render(report)).plots()["importance"]["data"][0]
+    assert dict(zip(bars["y"], bars["x"], strict=True))["channels"] is None
+    assert "| channels | latency | - | - |" in markdown(report)
 
 
 def test_values_with_units_are_numbers() -> None:
