@@ -8,8 +8,7 @@ import json
 import os
 import random
 import re
-import subprocess
-import sys
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -29,8 +28,8 @@ from rowline.sweep.trial import Kept, expand_point, run_with
 from . import malformed as bad
 from . import malformed_folders as folders
 from .malformed_oracle import leaves, same, untrue
+from .malformed_watch import Tally, watched
 
-HERE = Path(__file__).parent
 QUICK = {"run": 16, "gpu-run": 4, "system": 10, "whole-system": 6, "device": 6, "pim-device": 4, "gpu": 6, "stack": 4,
          "model": 16, "space": 16}  # fmt: skip
 ALL = {"run": 70, "gpu-run": 30, "system": 50, "whole-system": 40, "device": 40, "pim-device": 30, "gpu": 50, "stack": 30,
@@ -241,7 +240,9 @@ def check_study(place: Path, damage: folders.Damage, code: int, out: str, err: s
         trials = json.loads(out)["counts"]["cached"] if out.startswith("{") else len(sound) - 1
         kept = folders.rows(place / "s")
         same_note = kept[-1] == sound[-1] or out.startswith("{")
-        return [] if trials == len(sound) - 1 and kept[:-1] == sound[:-1] and same_note else ["silent, or the code was changed"]
+        if trials == 0 and json.loads(kept[-1])["provenance"]["code"] != json.loads(sound[-1])["provenance"]["code"]:
+            pytest.skip("the code was changed while the test ran, so that no trial is known any more")
+        return [] if trials == len(sound) - 1 and kept[:-1] == sound[:-1] and same_note else ["silent"]
     named = damage.file in err or re.search(r"rowline: s\b", err) or "study.db" in err
     return faults(code, out, err, (2, 3)) + ([] if named else ["does not name the file"])
 
@@ -307,36 +308,6 @@ def test_stats_that_are_ambiguous_or_deep(
 # Slow: the command itself, in a process of its own.
 
 
-def watched(jobs: list[list[str]]) -> list[dict[str, Any]]:
-    """What became of ``rowline`` with these words, one after another."""
-    commands = [[sys.executable, "-m", "rowline", *words] for words in jobs]
-    done = subprocess.run([sys.executable, "-S", HERE / "malformed_watch.py"], input=json.dumps(commands), capture_output=True,
-                          text=True, check=True)  # fmt: skip
-    return json.loads(done.stdout)
-
-
-class Tally:
-    """Counts what was refused, and the most that it took."""
-
-    def __init__(self) -> None:
-        self.codes, self.wall_s, self.rss_bytes = Counter[int](), 0.0, 0
-
-    def add(self, words: list[str], ended: dict[str, Any]) -> None:
-        """Take one in; less than 2 s and 500 MB if it was refused. A busy machine gets two more tries."""
-        self.codes[ended["code"]] += 1
-        if ended["code"] == 0:
-            return
-        best = ended
-        for _ in range(2):
-            if best["wall_s"] >= 2:
-                best = min(best, watched([words])[0], key=lambda each: each["wall_s"])
-        assert best["wall_s"] < 2 and best["rss_bytes"] < 500e6, (words, best)
-        self.wall_s, self.rss_bytes = max(self.wall_s, best["wall_s"]), max(self.rss_bytes, best["rss_bytes"])
-
-    def __str__(self) -> str:
-        return f"exit codes {dict(self.codes)}, refused in {self.wall_s:.2f} s and {self.rss_bytes / 1e6:.0f} MB at most"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", bad.SOUND)
 def test_all_generated_files(place: Path, kind: str) -> None:
@@ -367,6 +338,8 @@ def test_all_damaged_run_folders(place: Path) -> None:
 
 @pytest.mark.slow
 def test_all_damaged_studies(place: Path) -> None:
+    shutil.rmtree(place / "study")
+    folders.make_study(place / "study")  # anew: the other tests took minutes
     draw, sound, tally = random.Random(4), folders.rows(place / "study"), Tally()
     for damage in folders.of_studies():
         folders.copied(place / "study", place / "s")
