@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rowline.sim.results import RunResult
 
 MAX_TOKENS = 2**20
+OF_MODEL = "workload."
+"""Overrides that begin so are fields of the model."""
 _OPTIONS = {
     "prompt_tokens": "--prompt", "generated_tokens": "--tokens", "vectors_per_row": "--vectors-per-row",
     "launch": "--launch", "dtype": "--dtype", "stack": "--stack",
@@ -38,6 +40,19 @@ class MappingChoices(Spec):
     vectors_per_row: int = Field(default=1, ge=1, le=1024)
 
 
+class ModelChanges(Spec):
+    """Fields of the model (:class:`rowline.workloads.models.gpt.GptConfig`) that are to be others than the workload's own."""
+
+    n_layers: int | None = None
+    d_model: int | None = None
+    n_heads: int | None = None
+    d_ff: int | None = None
+    vocab_size: int | None = None
+    n_positions: int | None = None
+    dtype: Literal["bfloat16", "float16", "float32"] | None = None
+    tied_lm_head: bool | None = None
+
+
 class RunConfig(Spec):
     """What ``rowline run`` is asked for. A CONFIG file holds these keys.
 
@@ -45,6 +60,7 @@ class RunConfig(Spec):
         arch: preset of a system or a GPU, or path of a YAML file.
         workload: model name or path of a YAML file with the fields of GptConfig.
         overrides: dotted key of the system or GPU -> value; after ``stack.``, of the GPU's software stack.
+        model: fields of the workload's model to change; ``--set workload.n_layers=8`` on the command line.
         mapping, gpu: choices for a system with PIM, for a GPU.
     """
 
@@ -52,6 +68,7 @@ class RunConfig(Spec):
     workload: str = "gpt2-small"
     prompt_tokens: int = Field(default=1, ge=1, le=MAX_TOKENS)
     generated_tokens: int = Field(default=32, ge=1, le=MAX_TOKENS)
+    model: ModelChanges | None = None
     mapping: MappingChoices = MappingChoices()
     gpu: GpuChoices | None = None
     overrides: dict[str, str] = Field(default_factory=dict)
@@ -75,15 +92,27 @@ def load_config(path: Path | None, changes: dict[str, Any]) -> RunConfig:
     """
     config = _read_config(path, changes) if path is not None else RunConfig()
     overrides = config.overrides | changes.pop("overrides", {})
+    of_model = {key.removeprefix(OF_MODEL): overrides.pop(key) for key in list(overrides) if key.startswith(OF_MODEL)}
     mapping = config.mapping.model_copy(update=changes.pop("mapping", {}))
     merged = config.model_dump() | changes | {"overrides": overrides, "mapping": mapping.model_dump()}
+    if of_model:
+        merged["model"] = (config.model.model_dump() if config.model else {}) | of_model
     if asked := changes.pop("gpu", None):
         merged["gpu"] = (config.gpu or GpuChoices()).model_dump() | asked
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
-        lines = [f"{_OPTIONS.get(str(e['loc'][-1]), e['loc'][-1])} {e['input']}: {e['msg']}" for e in error.errors()]
-        raise ConfigError(lines) from None
+        raise ConfigError([_option_problem(e) for e in error.errors()]) from None
+
+
+def _option_problem(error: Any) -> str:
+    """What is wrong with an option, by the name that it has on the command line."""
+    key, told = str(error["loc"][-1]), printable(str(error["input"]), 200)
+    if error["loc"][0] == "model":
+        unknown = key not in ModelChanges.model_fields
+        hint = f"no such field of a model{nearest(key, ModelChanges.model_fields)}" if unknown else error["msg"]
+        return f"--set {OF_MODEL}{printable(key)}={told}: {hint}"
+    return f"{_OPTIONS.get(key, key)} {told}: {error['msg']}"
 
 
 def _read_config(path: Path, changes: dict[str, Any]) -> RunConfig:
@@ -148,7 +177,7 @@ def load(config: RunConfig) -> tuple[System, GptConfig]:
     if config.gpu is not None:
         raise ConfigError(["--stack, --launch and --dtype: only for a GPU"])
     system = load_system(config.arch, [f"{k}={v}" for k, v in config.overrides.items()])
-    model, tokens = _fitting_model(config)
+    model, tokens = fitting_model(config)
     _check_placement(config, system, model, tokens)
     return system, model
 
@@ -162,7 +191,7 @@ def load_gpu_setup(config: RunConfig) -> GpuSetup:
     if config.mapping != MappingChoices():
         raise ConfigError(["--lm-head and --vectors-per-row: only for a system with PIM"])
     load_gpu(config.arch)
-    model, tokens = _fitting_model(config)
+    model, tokens = fitting_model(config)
     return set_up(config.arch, config.overrides, config.gpu or GpuChoices(), model, tokens)
 
 
@@ -175,9 +204,31 @@ def check(config: RunConfig) -> None:
     load_gpu_setup(config) if is_gpu(config.arch) else load(config)
 
 
-def _fitting_model(config: RunConfig) -> tuple[GptConfig, int]:
-    """The model, and the tokens that go through it."""
+def changed_model(config: RunConfig) -> GptConfig:
+    """The workload's model with the changes that are asked for, which its name tells.
+
+    Raises:
+        ConfigError: no such model, or it cannot be changed so.
+    """
     model = load_model(config.workload)
+    changes = config.model.model_dump(exclude_none=True) if config.model else {}
+    if not changes:
+        return model
+    name = f"{model.name} ({', '.join(f'{key}={value}' for key, value in changes.items())})"
+    try:
+        return model.changed(name=name, **changes)
+    except ValidationError as error:
+        where = [".".join(("workload", *map(str, e["loc"]))) for e in error.errors()]
+        raise ConfigError([f"{key}: {e['msg']}" for key, e in zip(where, error.errors(), strict=True)]) from None
+
+
+def fitting_model(config: RunConfig) -> tuple[GptConfig, int]:
+    """The model, and the tokens that go through it.
+
+    Raises:
+        ConfigError: there is no such model, or its context is too short.
+    """
+    model = changed_model(config)
     try:
         Generate(config.prompt_tokens, config.generated_tokens).check_fits(model)
     except ValueError as error:

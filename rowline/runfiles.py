@@ -13,7 +13,7 @@ from rowline.arch.gpu import GpuSpec
 from rowline.arch.loader import build
 from rowline.arch.system import System
 from rowline.arch.yamltree import ConfigError, printable, read_yaml
-from rowline.experiment import RunConfig, load_model, model_of
+from rowline.experiment import OF_MODEL, RunConfig, changed_model, model_of
 from rowline.workloads.models.gpt import GptConfig
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class RunFiles:
         Raises:
             ConfigError: there is none of that name any more.
         """
-        return self.shape or load_model(self.run.workload)
+        return self.shape or changed_model(self.run)
 
 
 def is_run(path: Path) -> bool:
@@ -231,7 +231,8 @@ def command_of(run: RunConfig) -> str:
         words += ["--launch", run.gpu.launch]
         words += ["--stack", run.gpu.stack] if run.gpu.stack else []
         words += ["--dtype", run.gpu.dtype] if run.gpu.dtype else []
-    for key, value in run.overrides.items():
+    changes = run.model.model_dump(exclude_none=True) if run.model else {}
+    for key, value in (run.overrides | {f"{OF_MODEL}{key}": value for key, value in changes.items()}).items():
         words += ["--set", f"{key}={value}"]
     return shlex.join(words)
 

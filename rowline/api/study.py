@@ -177,13 +177,15 @@ class Study:
             ConfigError: no such trial, or its configuration makes no sense.
         """
         from rowline.api.run import run
-        from rowline.experiment import RunConfig
+        from rowline.experiment import OF_MODEL, RunConfig
 
         config = RunConfig.model_validate(self._record(number).config["run"])
         gpu = config.gpu.model_dump(exclude_none=True) if config.gpu else {}
+        changes = config.model.model_dump(exclude_none=True) if config.model else {}
+        model = {f"{OF_MODEL}{key}": str(value) for key, value in changes.items()}
         return run(
             arch=config.arch, workload=config.workload, prompt=config.prompt_tokens, tokens=config.generated_tokens,
-            overrides=config.overrides, progress=progress, **gpu,
+            overrides=config.overrides | model, progress=progress, **gpu,
             **({} if gpu else {"lm_head": config.mapping.lm_head_on_pim, "vectors_per_row": config.mapping.vectors_per_row}),
         )  # fmt: skip
 

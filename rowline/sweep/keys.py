@@ -12,7 +12,7 @@ from rowline.arch.standards import STANDARDS
 from rowline.arch.system import System
 from rowline.arch.values import Duration, Sourced
 from rowline.arch.yamltree import ConfigError, printable
-from rowline.experiment import RunConfig, load_model
+from rowline.experiment import OF_MODEL, ModelChanges, RunConfig, load_model
 from rowline.gpu_run import STACK
 
 RUN_KEYS: dict[str, tuple[str, ...]] = {
@@ -25,6 +25,7 @@ RUN_KEYS: dict[str, tuple[str, ...]] = {
     "stack": ("gpu", "stack"),
     "launch": ("gpu", "launch"),
     "dtype": ("gpu", "dtype"),
+    **{f"{OF_MODEL}{name}": ("model", name) for name in ModelChanges.model_fields},
 }
 """Keys of a space that are keys of a run, and where they stand in a RunConfig. Any other key is one of the hardware."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rowline.arch.loader import PRESETS, apply_sets, build, expand, is_file_name, is_gpu
 from rowline.arch.system import System
 from rowline.arch.yamltree import ConfigError, Node, read_yaml
-from rowline.experiment import RunConfig, load_gpu_setup, load_model
+from rowline.experiment import RunConfig, fitting_model, load_gpu_setup
 from rowline.gpu_run import FreshTracer, map_program, run_program
 from rowline.sweep.fingerprint import ID_LENGTH, code_version, digest, hardware_digest, workload_digest
 from rowline.sweep.keys import RUN_KEYS, set_run_value
@@ -14,7 +14,6 @@ from rowline.sweep.memo import Memo, traced
 from rowline.sweep.model import Space
 from rowline.sweep.points import Point
 from rowline.workloads.models.gpt import GptConfig
-from rowline.workloads.phases import Generate
 
 if TYPE_CHECKING:
     from rowline.traces.opgraph import OpGraph
@@ -116,9 +115,8 @@ def _pim_stats(kept: Kept, run: RunConfig, hardware: str) -> dict[str, Any]:
     sets = tuple(f"{k}={v}" for k, v in run.overrides.items())
     tree = kept.trees.get((run.arch, hardware), lambda: _system_tree(run.arch))
     system: System = kept.systems.get((run.arch, hardware, sets), lambda: build(System, apply_sets(tree, sets)))
-    model = _fitting_model(run)
+    model, tokens = fitting_model(run)
     options = MappingOptions(run.mapping.lm_head_on_pim, run.mapping.vectors_per_row)
-    tokens = run.prompt_tokens + run.generated_tokens - 1
     mapping = map_graph(system, _KeptTracer(kept.graphs).decode(model), tokens, options)
     raw = simulate(mapping, run.prompt_tokens, run.generated_tokens, keeper=kept.parts)
     stats = RunResult(raw, run.prompt_tokens, run.generated_tokens).stats
@@ -129,15 +127,6 @@ def _system_tree(arch: str) -> Node:
     from pathlib import Path
 
     return expand(read_yaml(Path(arch) if is_file_name(arch) else PRESETS / "system" / f"{arch}.yaml"))
-
-
-def _fitting_model(run: RunConfig) -> GptConfig:
-    model = load_model(run.workload)
-    try:
-        Generate(run.prompt_tokens, run.generated_tokens).check_fits(model)
-    except ValueError as error:
-        raise ConfigError([f"workload {error}"]) from None
-    return model
 
 
 class _KeptTracer:
