@@ -215,7 +215,8 @@ def untrue_run(place: Path, words: list[str], out: str) -> list[str]:
                 and not any(".".join(p) == k["key"] and v == k["values"][1] for p, v in said.items())]  # fmt: skip
     shown, sound = load_run(place / "r"), load_run(place / "run")
     text = leaves(bad.plain(bad.compose((place / "r" / "config.yaml").read_bytes())))
-    meant = leaves({"run": shown.run.model_dump(mode="json"), "system": shown.machine.model_dump(mode="json")})
+    parts = {"run": shown.run, "system": shown.machine, "model": shown.model}
+    meant = leaves({name: part.model_dump(mode="json") for name, part in parts.items()})
     wrong = [".".join(path) for path, value in text.items() if not same(value, meant.get(path))]
     if words[0] == "timeline" or words[0] == "report":
         ops, whole = read_ops(shown), read_ops(sound)
