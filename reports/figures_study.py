@@ -28,9 +28,10 @@ def drawn(trials: Sequence[Trial], best: Sequence[Trial], most: int = MAX_POINTS
     return [t for t in trials if t.id in kept]
 
 
-def told(trial: Trial, params: bool) -> str:
+def told(trial: Trial, params: bool, objectives: Sequence[Objective]) -> str:
     """What a marker says."""
-    parts = [f"{label(name)} = {short(value)}" for name, value in trial.objectives.items()]
+    known = {objective.name: objective for objective in objectives}
+    parts = [f"{label(name)} = {label(known.get(name, Objective(name)).shown(v))}" for name, v in trial.objectives.items()]
     parts += [f"{label(name)}: {label(value, 40)}" for name, value in list(trial.params.items())[:16]] if params else []
     return "<br>".join([f"<b>trial {trial.number}</b>", *parts])
 
@@ -42,10 +43,10 @@ def pareto(identity: str, trials: Sequence[Trial], best: Sequence[Trial], x: Obj
     front = sorted(best, key=lambda t: t.objectives[x.name])
     data = [
         {"type": "scatter", "mode": "markers", "name": "trials", "x": rounded(t.objectives[x.name] for t in rest),
-         "y": rounded(t.objectives[y.name] for t in rest), "text": [told(t, False) for t in rest], "hoverinfo": "text",
+         "y": rounded(t.objectives[y.name] for t in rest), "text": [told(t, False, (x, y)) for t in rest], "hoverinfo": "text",
          "marker": {"size": 6, "opacity": 0.5, "color": COLOURS[0]}},
         {"type": "scatter", "mode": "markers", "name": "Pareto front", "x": rounded(t.objectives[x.name] for t in front),
-         "y": rounded(t.objectives[y.name] for t in front), "text": [told(t, True) for t in front], "hoverinfo": "text",
+         "y": rounded(t.objectives[y.name] for t in front), "text": [told(t, True, (x, y)) for t in front], "hoverinfo": "text",
          "marker": {"size": 9, "color": BEST}},
     ]  # fmt: skip
     if len(front) > 1 and len(best[0].objectives) == 2:
@@ -62,7 +63,8 @@ def history(identity: str, trials: Sequence[Trial], objective: Objective) -> Plo
     at = [t.number for t in done]
     data = [
         {"type": "scatter", "mode": "markers", "name": "trials", "x": at, "y": rounded(values),
-         "text": [told(t, True) for t in done], "hoverinfo": "text", "marker": {"size": 6, "opacity": 0.6, "color": COLOURS[0]}},
+         "text": [told(t, True, (objective,)) for t in done], "hoverinfo": "text",
+         "marker": {"size": 6, "opacity": 0.6, "color": COLOURS[0]}},
         {"type": "scatter", "mode": "lines", "name": "best so far", "x": at, "y": rounded(best), "hoverinfo": "skip",
          "line": {"color": BEST, "shape": "hv"}},
     ]  # fmt: skip
@@ -73,13 +75,13 @@ def history(identity: str, trials: Sequence[Trial], objective: Objective) -> Plo
 
 def _axis(objective: Objective) -> dict[str, Any]:
     way = "smaller is better" if objective.minimise else "larger is better"
-    return {"title": {"text": f"{label(objective.name)} ({way})"}, "exponentformat": "power", "automargin": True}
+    return {"title": {"text": f"{label(objective.title)}, {way}"}, "exponentformat": "power", "automargin": True}
 
 
 def parallel(trials: Sequence[Trial], best: Sequence[Trial], objectives: Sequence[Objective]) -> Plot:
     """A line a trial through an axis a parameter and objective; colour by rank in the first objective, the front apart."""
     columns = [(name, [t.params.get(name) for t in trials]) for name in varied(trials)]
-    columns += [(o.name, [t.objectives[o.name] for t in trials]) for o in objectives]
+    columns += [(o.title, [t.objectives[o.name] for t in trials]) for o in objectives]
     heights, notes = [], []
     for place, (name, values) in enumerate(columns):
         height, ticks = _height(values)

@@ -19,11 +19,45 @@ MOST_LEVELS = 10
 
 @dataclass(frozen=True)
 class Objective:
-    """What a study wants: a key of the results, to be small or large."""
+    """What a study wants: a key of the results, to be small or large, in ``unit`` where that is known."""
 
     name: str
     minimise: bool = True
-    limit: str | None = None
+    limit: str | float | None = None
+    unit: str = ""
+
+    @property
+    def title(self) -> str:
+        """``latency (s)``."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    def shown(self, value: float | str | None) -> str:
+        """A value with its unit, to four digits: ``78.99 us``."""
+        if not isinstance(value, (int, float)):
+            return "-" if value is None else str(value)
+        if self.unit == "m2":
+            return f"{value * 1e6:.4g} mm2"
+        if self.unit not in _PREFIXED or not value:
+            return f"{value:.4g} {self.unit}".rstrip()
+        power = next((p for p in range(12, -15, -3) if abs(value) >= 0.99995 * 10.0**p), -15)
+        return f"{value / 10.0**power:.4g} {_PREFIXES[power // 3 + 5]}{self.unit}"
+
+
+_PREFIXED, _PREFIXES = ("B/s", "B", "s", "J", "W", "J s"), ("f", "p", "n", "u", "m", "", "k", "M", "G", "T")
+_ENDS = {
+    "tokens_per_s": "tokens/s", "_bytes_per_s": "B/s", "_per_s": "1/s", "_bytes": "B", "_s": "s", "_j": "J", "_w": "W",
+    "_m2": "m2", "edp": "J s",
+}  # fmt: skip
+"""What a key of the stats is measured in, by how it ends; the first that fits."""
+
+
+def unit_of(stat: str) -> str:
+    """The unit of a dotted key of the stats, by how its last part ends that names one; nothing where none does."""
+    for part in reversed(stat.split(".")):
+        for end, unit in _ENDS.items():
+            if part.endswith(end):
+                return unit
+    return ""
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def cards(report: StudyReport) -> list[tuple[str, str]]:
         values = [t.objectives[objective.name] for t in done if objective.name in t.objectives]
         if values:
             best = min(values) if objective.minimise else max(values)
-            found.append((f"{'least' if objective.minimise else 'most'} {objective.name}", page.short(best)))
+            found.append((f"{'least' if objective.minimise else 'most'} {objective.name}", objective.shown(best)))
     wall = sum(t.wall_s for t in report.trials)
     return [*found, ("time of all trials here", f"{wall:.1f} s" if wall < 600 else f"{wall / 60:.1f} min")]
 
@@ -147,7 +147,7 @@ def trial_table(report: StudyReport) -> Table:
 
     ordered = sorted(report.trials, key=order)
     columns = (
-        Column("trial"), Column("id", text=True), Column("state", text=True), *(Column(o.name) for o in report.objectives),
+        Column("trial"), Column("id", text=True), Column("state", text=True), *(Column(o.title) for o in report.objectives),
         *(Column(name, text=True) for name in names), Column("s here"), Column("reason", text=True, wrap=True),
     )  # fmt: skip
     rows = [
@@ -167,7 +167,7 @@ def best_table(report: StudyReport) -> Table:
     """The front, with the command that runs each."""
     names = varied(report.trials)
     columns = (
-        Column("trial"), *(Column(o.name) for o in report.objectives), *(Column(name, text=True) for name in names),
+        Column("trial"), *(Column(o.title) for o in report.objectives), *(Column(name, text=True) for name in names),
         Column("run", text=True, wrap=True),
     )  # fmt: skip
     rows = [

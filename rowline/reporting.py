@@ -187,16 +187,20 @@ def _sweep(space: Mapping[str, Any]) -> list[str]:
 
 def _objectives(space: Mapping[str, Any], trials: list[Any]) -> "list[Objective]":
     """Those of the space; of a study that does not say, the names that its trials have, all to be small."""
-    from rowline.reports.ranking import Objective
+    from rowline.reports.ranking import Objective, unit_of
 
     asked = [each for each in space.get("objectives") or [] if isinstance(each, dict)]
     found = [
-        Objective(str(each["name"]), each.get("direction") != "max", each.get("limit")) for each in asked if "name" in each
-    ]
+        Objective(
+            str(each["name"]), each.get("direction") != "max", each.get("limit"),
+            "" if each.get("expr") else unit_of(str(each.get("stat") or each["name"])),
+        )
+        for each in asked if "name" in each
+    ]  # fmt: skip
     names = {name for trial in trials for name in trial.objectives}
     if found and (not names or all(o.name in names for o in found)):
         return found
-    return [Objective(name) for name in sorted(names)] or [Objective("latency_s")]
+    return [Objective(name, unit=unit_of(name)) for name in sorted(names)] or [Objective("latency_s", unit="s")]
 
 
 def _command(config: Mapping[str, Any]) -> str:

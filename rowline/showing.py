@@ -145,7 +145,8 @@ def study(target: str) -> dict[str, Any]:
         "study": report.name,
         "space": dict(report.space),
         "objectives": [
-            {"name": o.name, "direction": "min" if o.minimise else "max", "limit": o.limit} for o in report.objectives
+            {"name": o.name, "direction": "min" if o.minimise else "max", "limit": o.limit, "unit": o.unit}
+            for o in report.objectives
         ],
         "counts": counts,
         "front": [

@@ -109,8 +109,9 @@ def _print_front(data: dict[str, Any]) -> None:
     front, names = data["front"], [o["name"] for o in data["objectives"]]
     keys = list(dict.fromkeys(key for trial in front for key in trial["params"]))
     table = Table("trial", *(printable(k) for k in keys), box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        table.add_column(printable(name), justify="right")
+    for objective in data["objectives"]:
+        unit = f" ({objective['unit']})" if objective["unit"] else ""
+        table.add_column(printable(f"{objective['name']}{unit}"), justify="right")
     for trial in front[:ROWS]:
         values = [printable(str(trial["params"].get(key, "-"))) for key in keys]
         table.add_row(str(trial["number"]), *values, *(f"{trial['objectives'][name]:.6g}" for name in names))

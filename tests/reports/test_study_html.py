@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rowline.reports.figures_study import MAX_POINTS, drawn, parallel
-from rowline.reports.ranking import Objective, Trial, correlation, front, influences, numbers, ranks, varied
+from rowline.reports.ranking import Objective, Trial, correlation, front, influences, numbers, ranks, unit_of, varied
 from rowline.reports.study_html import csv, markdown, render
 
 from .pages import EVIL, Page, check_closed, study
@@ -176,3 +176,30 @@ def test_lines_stand_where_values_are() -> None:
     lines = {text: trace["y"][5 * i : 5 * i + 4] for trace in plot["data"] for i, text in enumerate(trace["text"][::5])}
     assert lines["trial 0"][0] == 0.0 and lines["trial 11"][0] == 1.0  # 1 and 8 channels
     assert lines["trial 3"][0] == pytest.approx(1 / 7, abs=1e-3) and lines["trial 1"][1] == pytest.approx(1 / 3, abs=1e-3)
+
+
+def test_objectives_have_their_units() -> None:
+    units = {
+        "latency_s": "s", "energy_breakdown_j.link": "J", "peak_bandwidth_bytes_per_s": "B/s", "link_bytes": "B", "area_m2": "m2",
+        "phases.decode.tokens_per_s": "tokens/s", "edp": "J s", "row_hit_rate": "", "macs": "",
+    }  # fmt: skip
+    assert {stat: unit_of(stat) for stat in units} == units
+    for value, unit, shown in (
+        (7.899e-5, "s", "78.99 us"), (0.0, "s", "0 s"), (-2e12, "B/s", "-2 TB/s"), (1.5, "J", "1.5 J"), (1e-18, "J", "0.001 fJ"),
+        (2.5e-5, "m2", "25 mm2"), (1234.5, "tokens/s", "1234 tokens/s"), (0.25, "", "0.25"), (0.00099999, "s", "1 ms"),
+        (999960.0, "B", "1 MB"),
+    ):  # fmt: skip
+        assert Objective("x", unit=unit).shown(value) == shown
+    report = study()
+    report = replace(report, objectives=[replace(o, unit=u, limit=2e-3) for o, u in zip(report.objectives, "sJ", strict=True)])
+    page = Page(render(report))
+    assert "least latency" in page.words and "257.5 ms" not in page.words and "253.3 ms" in page.words
+    assert "latency (limit 2 ms), least energy (limit 2 mJ)" in " ".join(" ".join(page.words).split())
+    plot = page.plots()["pair-0"]
+    assert [plot["layout"][f"{side}axis"]["title"]["text"] for side in "xy"] == [
+        "latency (s), smaller is better", "energy (J), smaller is better"
+    ]  # fmt: skip
+    assert "latency = 253.3 ms" in "".join(plot["data"][1]["text"])
+    assert "<b>latency (s)</b>" in [note["text"] for note in page.plots()["parallel"]["layout"]["annotations"]]
+    assert csv(report).startswith("trial,id,state,latency (s),energy (J),")
+    assert "| trial | latency (s) | energy (J) |" in markdown(report)
