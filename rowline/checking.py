@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,12 @@ WORDS: dict[Kind, str] = {
 }
 FOLDERS: tuple[Kind, ...] = ("run-folder", "study")
 DAMAGED_STUDY = 3
+_PARTS = {
+    "rowline.oplog": "the operations of a run", "rowline.gpu_oplog": "the kernels of a run on a GPU",
+    "rowline.opgraph": "the operations of a model", "rowline.kernellog": "measured kernels", "requests": "a request trace",
+    "trials 1": "the trials of a study",
+}  # fmt: skip
+"""Tables of ours that are no command logs."""
 _LOG_NAMES = (".csv", ".parquet", ".pq", ".gz", ".zst", ".trace", ".log", ".txt", ".cmd")
 _COMMON = ("name", "notes")
 """Keys that say nothing about what a file is."""
@@ -61,7 +68,8 @@ class Verdict:
         kind: what it was taken for; None where that cannot be told.
         problems: one line each; none: it is sound.
         details: of a command log, what the judge found (:func:`rowline.judging.check_log`).
-        exit_code: 0 sound, 1 a log that violates a rule, 2 wrong, 3 a damaged study.
+        exit_code: 0 sound, 1 a log that violates a rule, 2 wrong, 3 a damaged study, 5 its server cannot be reached, 6 another
+            process keeps it locked.
     """
 
     target: str
@@ -117,8 +125,8 @@ def check_target(target: str, kind: Kind | None = None, sets: Sequence[str] = ()
         if kind == "log":
             return _check_log(target, sets, choices)
         if kind == "study":
-            problems = _check_study(target)
-            return Verdict(target, kind, problems, exit_code=DAMAGED_STUDY if problems else 0)
+            problems, code = _check_study(target)
+            return Verdict(target, kind, problems, exit_code=code)
         _check_run_folder(target) if kind == "run-folder" else _CHECKS[kind](_file_name(target), sets)
     except ConfigError as error:
         return Verdict(target, kind, _located(target, error.problems), exit_code=2)
@@ -142,7 +150,7 @@ def _kind_of(target: str, log: LogChoices) -> Kind:
     Raises:
         ConfigError: there is nothing, or nothing known.
     """
-    from rowline.sweep.store import is_url
+    from rowline.sweeps.store import is_url
 
     if is_url(target):
         return "study"
@@ -160,11 +168,44 @@ def _kind_of(target: str, log: LogChoices) -> Kind:
         raise ConfigError([f"{name}: neither a run folder (no stats.json) nor a study (no study.db)"])
     if not is_there:
         raise ConfigError([f"{name}: no such file or folder"])
+    _refuse_parts(path, name)
     is_yaml = path.suffix.lower() in (".yaml", ".yml")
     if not is_yaml and (log.device is not None or log.form is not None or path.suffix.lower() in _LOG_NAMES):
         return "log"
     root = read_yaml(path)
     return _kind_of_keys(root if "extends" not in _keys(root) else expand(root), name)
+
+
+def _refuse_parts(path: Path, name: str) -> None:
+    """Refuse a file that is a part of a run folder or of a study.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if not path.is_file():
+        return
+    what, folder = "", str(path.parent)
+    if path.suffix.lower() in (".parquet", ".pq"):
+        from rowline.traces.schema import table_name
+
+        try:
+            table = table_name(path)
+        except ValueError:  # the judge says what is wrong with it
+            table = None
+        what = _PARTS.get(table or "", "")
+        if table not in ("rowline.oplog", "rowline.gpu_oplog", "trials 1"):
+            folder = ""
+    elif path.suffix.lower() == ".json":
+        from rowline.runfiles import STATS, read_json
+
+        stats = path.name == STATS or {"latency_s", "phases", "provenance"} <= read_json(path).keys()
+        what = "the results of a run" if stats else ""
+    elif path.name == "study.db":
+        what = "the database of a study"
+    if what:
+        command = shlex.join(["rowline", "check", printable(folder, 255)])
+        told = f"; check takes the folder: {command}" if folder else "; no log of commands"
+        raise ConfigError([f"{name}: {what}{told}"])
 
 
 def _kind_of_folder(path: Path) -> Kind | None:
@@ -199,7 +240,7 @@ def _kind_of_keys(root: Node, name: str) -> Kind:
 
 
 def _models() -> "dict[Kind, type[BaseModel]]":
-    from rowline.sweep.schema import SpaceFile
+    from rowline.sweeps.schema import SpaceFile
 
     return {
         "run": RunConfig, "space": SpaceFile, "system": System, "device": DramDevice, "gpu": GpuSpec, "stack": StackSpec,
@@ -243,28 +284,44 @@ def _violation(target: str, found: dict[str, Any]) -> str:
     return printable(f"{target}{line}: {found['text']}", 2000)
 
 
-def _check_study(target: str) -> list[str]:
-    """Problems of a study.
+def _check_study(target: str) -> tuple[list[str], int]:
+    """Problems of a study, and the exit code.
 
     Raises:
         ConfigError: there is no such folder.
     """
-    from rowline.sweep.store import is_url, verify_study
+    from rowline.sweeps.store import Store, StoreError, is_url, verify_study
 
     if is_url(target):
-        return verify_study(target)
+        try:
+            with Store.open(target, create=False) as store:
+                problems = store.verify()
+        except StoreError as error:
+            told, found = str(error), re.match(r"[^:]*://(?:[^@/]*@)?([^/:]+):(\d+)/", target)
+            if found is not None:  # the store's name for itself is without the port
+                told = told.replace(f"//{found[1]}/", f"//{found[1]}:{found[2]}/", 1)
+            return [told], error.exit_code
+        return problems, DAMAGED_STUDY if problems else 0
     if not Path(target).is_dir():
         raise ConfigError(["no such folder"])
     if not any(Path(target).glob("study.db*")):  # without its database but with its other files it is a damaged one
         raise ConfigError(["no study there"])
-    return verify_study(Path(target))
+    problems = verify_study(Path(target))
+    return problems, DAMAGED_STUDY if problems else 0
 
 
 def _check_run_folder(target: str) -> None:
-    """Read a run folder whole."""
-    from rowline.runfiles import load_run, read_ops
+    """Read a run folder whole, and hold its parts against each other; nothing is simulated again.
 
-    read_ops(load_run(Path(target)))
+    Raises:
+        ConfigError: a file is missing or damaged, or checks do not hold.
+    """
+    from rowline.reporting import run_report
+    from rowline.reports.checks import failed
+
+    wrong = failed(run_report(Path(target)).checks)
+    if wrong:
+        raise ConfigError([f"{check.what}: {check.value}, expected {check.expected}" for check in wrong])
 
 
 def _check_run(name: str, sets: Sequence[str]) -> None:
@@ -273,7 +330,7 @@ def _check_run(name: str, sets: Sequence[str]) -> None:
 
 
 def _check_space(name: str, sets: Sequence[str]) -> None:
-    from rowline.sweep.space import load_space
+    from rowline.sweeps.space import load_space
 
     load_space(Path(name))
 

@@ -54,7 +54,7 @@ def arch(
     Example: rowline show arch pim-gpt --set channels=4 -f json
     """
     if name is None:
-        _list(presets("system", "gpu"))
+        _list(presets("system", "gpu"), "arch", "json" if as_json else form)
         return
     from rowline.arch.loader import is_gpu, load_gpu, load_system
 
@@ -78,7 +78,7 @@ def dram(
     Example: rowline show dram ddr5-4800 --as-written
     """
     if name is None:
-        _list(sorted(presets("dram", "pim")))
+        _list(sorted(presets("dram", "pim")), "dram", "json" if as_json else form)
         return
     from rowline.arch.loader import load_device
 
@@ -99,7 +99,7 @@ def gpu(
     Example: rowline show gpu h200
     """
     if name is None:
-        _list(presets("gpu"))
+        _list(presets("gpu"), "gpu", "json" if as_json else form)
         return
     from rowline.arch.loader import load_gpu
 
@@ -120,7 +120,7 @@ def stack(
     Example: rowline show stack cublas-hopper
     """
     if name is None:
-        _list(presets("stack"))
+        _list(presets("stack"), "stack", "json" if as_json else form)
         return
     from rowline.arch.loader import load_stack
 
@@ -147,7 +147,7 @@ def workload(
     from rowline.workloads.models.registry import list_models
 
     if name is None:
-        _list(list_models())
+        _list(list_models(), "workload", "json" if as_json else form)
         return
     from rowline import showing, terminal_show
 
@@ -201,7 +201,7 @@ def study(
     Example: rowline show study out/pim_banks --expanded -f json
     """
     if target is None:
-        _list(folders_with("study.db"), "no studies in out; name the folder of one")
+        _list(folders_with("study.db"), "study", "json" if as_json else form, "no studies in out; name the folder of one")
         return
     from rowline import showing, terminal_show
 
@@ -229,7 +229,7 @@ def run(
     Example: rowline show run out/base --expanded -f yaml
     """
     if target is None:
-        _list(folders_with("stats.json"), "no runs in out; name the folder of one")
+        _list(folders_with("stats.json"), "run", "json" if as_json else form, "no runs in out; name the folder of one")
         return
     from rowline import showing, terminal_show
 

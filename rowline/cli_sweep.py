@@ -37,8 +37,8 @@ def sweep(
         _verify(words[1:], as_json)
         return
     from rowline.arch.yamltree import ConfigError
-    from rowline.sweep import study
-    from rowline.sweep.space import load_space
+    from rowline.sweeps import study
+    from rowline.sweeps.space import load_space
 
     if len(words) != 1:
         raise ConfigError([f"expected one SPACE.yaml, got {len(words)} names"])
@@ -62,7 +62,7 @@ def sweep(
 
 def _run(space: Any, choices: Any, as_json: bool, quiet: bool) -> None:
     from rowline import terminal_sweep
-    from rowline.sweep import study
+    from rowline.sweeps import study
 
     with terminal_sweep.progress(quiet) as on_change:
         outcome = study.run_sweep(space, choices, on_change)
@@ -79,7 +79,7 @@ def _check_options(**values: float | None) -> None:
     from math import isfinite
 
     from rowline.arch.yamltree import ConfigError
-    from rowline.sweep.schema import MAX_TRIALS
+    from rowline.sweeps.schema import MAX_TRIALS
 
     limits = {"trials": (1, MAX_TRIALS), "jobs": (1, 1024), "timeout": (1e-3, 1e7), "seed": (0, 2**32 - 1)}
     bad = [
@@ -106,7 +106,7 @@ def _bytes(text: str) -> int:
 
 def _verify(studies: list[str], as_json: bool) -> None:
     from rowline.arch.yamltree import ConfigError, printable
-    from rowline.sweep.store import is_url, verify_study
+    from rowline.sweeps.store import is_url, verify_study
 
     if len(studies) != 1:
         raise ConfigError(["sweep verify: expected the folder or URL of one study"])

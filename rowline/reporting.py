@@ -20,7 +20,7 @@ Form = Literal["html", "md", "csv"]
 SUFFIXES: dict[str, Form] = {"html": "html", "htm": "html", "md": "md", "markdown": "md", "csv": "csv"}
 STUDY = "study.db"
 STUDY_NOTE = "study"
-"""Under which a study keeps what it is of (:func:`rowline.sweep.study.describe`)."""
+"""Under which a study keeps what it is of (:func:`rowline.sweeps.study.describe`)."""
 
 
 def form_of(path: Path | None, asked: Form | None) -> Form:
@@ -43,7 +43,7 @@ def default_file(target: str, form: Form) -> Path:
     Raises:
         ConfigError: the study lies in no folder.
     """
-    from rowline.sweep.store import is_url
+    from rowline.sweeps.store import is_url
 
     if is_url(target):
         raise ConfigError(["report: a study in a server has no folder; give -o FILE"])
@@ -52,7 +52,7 @@ def default_file(target: str, form: Form) -> Path:
 
 def is_study(target: str) -> bool:
     """Whether ``target`` names a study: a folder with its store, or the address of one in a server."""
-    from rowline.sweep.store import is_url
+    from rowline.sweeps.store import is_url
 
     return is_url(target) or (Path(target) / STUDY).is_file()
 
@@ -91,7 +91,7 @@ def report(target: str, form: Form, validation: Path | None = None, warn: Callab
 
     Raises:
         ConfigError: it is neither, or a file of a run is damaged.
-        rowline.sweep.store.StoreError: the store of a study is damaged.
+        rowline.sweeps.store.StoreError: the store of a study is damaged.
     """
     from rowline.reports import study_html
 
@@ -155,11 +155,11 @@ def study_report(target: str) -> "StudyReport":
     """What is reported of a study; results are read for the front alone, however many trials there are.
 
     Raises:
-        rowline.sweep.store.StoreError: the store is damaged.
+        rowline.sweeps.store.StoreError: the store is damaged.
     """
     from rowline.reports.ranking import Trial, front
     from rowline.reports.study_html import TAKEN_APART, StudyReport
-    from rowline.sweep.store import Store, is_url
+    from rowline.sweeps.store import Store, is_url
 
     with Store.open(target, create=False) as store:
         trials = [

@@ -36,7 +36,7 @@ def provenance(experiment: Experiment) -> dict[str, Any]:
 
 def code_provenance() -> dict[str, Any]:
     """The code that runs: version, git revision, digest of what results depend on (``code``), Python, the libraries."""
-    from rowline.sweep.fingerprint import code_version
+    from rowline.sweeps.fingerprint import code_version
 
     return {
         "rowline": __version__,

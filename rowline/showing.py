@@ -134,7 +134,7 @@ def study(target: str) -> dict[str, Any]:
 
     Raises:
         ConfigError: there is no study there.
-        rowline.sweep.store.StoreError: it is damaged.
+        rowline.sweeps.store.StoreError: it is damaged.
     """
     from rowline.reporting import study_report
 
@@ -183,9 +183,9 @@ def trials_of(target: str) -> Iterator[dict[str, Any]]:
     ``wall_s``, ``attempts``, ``config``.
 
     Raises:
-        rowline.sweep.store.StoreError: one is damaged.
+        rowline.sweeps.store.StoreError: one is damaged.
     """
-    from rowline.sweep.store import Store
+    from rowline.sweeps.store import Store
 
     keys = ("number", "id", "state", "reason", "params", "objectives", "wall_s", "attempts", "config")
     with Store.open(target, create=False) as store:

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from rowline.arch.yamltree import printable
-from rowline.sweep.driver import Outcome, Trial
-from rowline.sweep.front import ranked
-from rowline.sweep.model import Goal
+from rowline.sweeps.driver import Outcome, Trial
+from rowline.sweeps.front import ranked
+from rowline.sweeps.model import Goal
 from rowline.terminal import plain_console, si
 
 ROWS = 15

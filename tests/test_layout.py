@@ -47,8 +47,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "typer": ("rowline",),
     "rich": ("rowline",),
     "optuna": ("rowline",),
-    "psycopg": ("rowline.sweep.store_postgres",),
-    "distributed": ("rowline.sweep.dask_pool",),
+    "psycopg": ("rowline.sweeps.store_postgres",),
+    "distributed": ("rowline.sweeps.dask_pool",),
     "plotly": ("reports",),
     "jinja2": ("reports",),
 }

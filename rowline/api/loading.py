@@ -17,7 +17,7 @@ def load(path: str | Path) -> Any:
 
     Raises:
         rowline.arch.yamltree.ConfigError: there is nothing, or nothing that is known.
-        rowline.traces.formats.files.FormatError, rowline.sweep.store.StoreError: it is damaged.
+        rowline.traces.formats.files.FormatError, rowline.sweeps.store.StoreError: it is damaged.
     """
     from rowline import reporting
     from rowline.runfiles import is_run

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rowline.reports.drawing import Backend
     from rowline.reports.ranking import Objective, Trial
     from rowline.reports.study_html import StudyReport
-    from rowline.sweep.model import Space
+    from rowline.sweeps.model import Space
 
 
 def sweep(
@@ -48,10 +48,10 @@ def sweep(
 
     Raises:
         rowline.arch.yamltree.ConfigError: the space is wrong, each problem with file, line and key.
-        rowline.sweep.store.StoreError: the study is damaged, locked or out of space.
+        rowline.sweeps.store.StoreError: the study is damaged, locked or out of space.
     """
     from rowline import terminal_sweep
-    from rowline.sweep import study
+    from rowline.sweeps import study
 
     if resume and out is not None and not reporting.is_study(str(storage or out)):
         raise ConfigError([f"{storage or out}: no study to resume"])
@@ -67,7 +67,7 @@ def sweep(
 def _loaded(space: str | Path | Mapping[str, Any], folder: Path | None, method: Mapping[str, Any]) -> "tuple[Space, Path]":
     """A space and the folder of its study. Plain data goes to ``<name>.yaml`` there, once it has been found sound."""
     from rowline import rundir
-    from rowline.sweep.space import load_space
+    from rowline.sweeps.space import load_space
 
     if not isinstance(space, Mapping):
         loaded = load_space(Path(space), method)
@@ -87,7 +87,7 @@ def _loaded(space: str | Path | Mapping[str, Any], folder: Path | None, method: 
 
 
 class Study:
-    """A study: what :func:`rowline.sweep` gives, or :func:`rowline.load` of a study's folder or address.
+    """A study: what :func:`rowline.sweeps` gives, or :func:`rowline.load` of a study's folder or address.
 
     Attributes:
         target: folder, or address in a server.
@@ -206,7 +206,7 @@ class Study:
         return record
 
     def _store(self) -> Any:
-        from rowline.sweep.store import Store
+        from rowline.sweeps.store import Store
 
         return Store.open(self.target, create=False)
 

@@ -15,9 +15,9 @@ from rowline.arch import loader
 from rowline.arch.loader import list_devices, list_gpus, list_presets, list_stacks
 from rowline.checking import Verdict, check_target
 from rowline.cli import _guard, app
-from rowline.sweep.store import Record, Store
+from rowline.sweeps.store import Record, Store
 
-from .runs import made
+from .runs import change_stats, made
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = ROOT / "arch" / "presets"
@@ -199,7 +199,7 @@ HOSTILE: dict[str, tuple[tuple[str, ...], str]] = {
     "a study in a folder of nothing": (("folder", "--as", "study"), "folder: no study there"),
     "a run in a file": (("twice.yaml", "--as", "run-folder"), "twice.yaml/stats.json: Not a directory"),
     "an unknown kind": (("twice.yaml", "--as", "runn"), "runn"),
-    "a URL of no server": (("postgresql://me:secret@127.0.0.1:1/x#y",), "127.0.0.1"),
+    "a URL of no server": (("postgresql://me:secret@127.0.0.1:1/x#y",), "rowline: postgresql://127.0.0.1:1/x#y: "),
 }  # fmt: skip
 
 
@@ -210,7 +210,7 @@ def test_whatever_it_is_one_line_says_so_at_once(folder: Path, capsys: pytest.Ca
     begin = time.process_time()
     code, out, err = rowline(capsys, "check", *args)
     assert time.process_time() - begin < 1.0
-    assert code == (3 if "postgresql" in args[0] else 2)
+    assert code == (5 if "postgresql" in args[0] else 2)
     assert part in err and err.startswith("rowline: ") and err.endswith("\n") and err.count("\n") == 1, err
     assert "\x1b" not in out + err and "secret" not in out + err and "internal error" not in err
     assert out == "" or (out.count("\n") == 1 and "not sound: 1 problem" in out)
@@ -247,6 +247,35 @@ def test_run_folders(runs: dict[str, Path], name: str, folder: Path, capsys: pyt
     assert code == 2 and "mine/stats.json: not valid JSON" in err and err.count("\n") == 1
     (folder / "mine" / "stats.json").unlink()
     assert "mine/stats.json: No such file" in rowline(capsys, "check", "mine")[2]
+
+
+@pytest.mark.parametrize("name", ["pim", "gpu"])
+def test_a_run_whose_parts_do_not_fit(runs: dict[str, Path], name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(runs[name], "mine")
+    change_stats(Path("mine"), lambda stats: stats.update(latency_s=2 * stats["latency_s"]))
+    code, out, err = rowline(capsys, "check", "mine")
+    assert code == 2 and out.startswith("mine: a run folder, not sound: ")
+    assert "rowline: mine: sum of time by operation: " in err and ", expected = " in err
+    code, out, err = rowline(capsys, "check", "mine", "--json")
+    assert (code, err, json.loads(out)["sound"]) == (2, "", False) and len(json.loads(out)["problems"]) >= 4
+
+
+def test_parts_of_a_folder_are_named(runs: dict[str, Path], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store.open(folder / "banks") as store:
+        store.set_note("study", {"name": "banks"})
+        store.put(Record("id0", 0, {"channels": "1"}, {"run": {}}, {"tpot": 1.0}))
+        store.export_parquet(folder / "banks" / "trials.parquet")
+    for kind in ("pim", "gpu"):
+        shutil.copytree(runs[kind], kind)
+    shutil.copy("pim/stats.json", "other.json")
+    for path, what, where in (
+        ("pim/ops.parquet", "the operations of a run", "pim"), ("gpu/ops.parquet", "the kernels of a run on a GPU", "gpu"),
+        ("pim/stats.json", "the results of a run", "pim"), ("banks/trials.parquet", "the trials of a study", "banks"),
+        ("banks/study.db", "the database of a study", "banks"), ("other.json", "the results of a run", "."),
+    ):  # fmt: skip
+        expected = (2, "", f"rowline: {path}: {what}; check takes the folder: rowline check {where}\n")
+        assert rowline(capsys, "check", path) == expected
+        assert rowline(capsys, "check", path, "--device", "ddr4-2400") == expected
 
 
 def test_studies(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ SPACE: dict[str, Any] = {
     "base": {"arch": "pim-gpt", "workload": "gpt2-small", "generated_tokens": 2},
     "axes": [
         {"key": "channels", "values": [4, 8]}, {"key": "host.clock", "values": ["250 MHz", "1 GHz"]},
-        {"key": "vectors_per_row", "values": [1, 2]},
+        {"key": "mapping.vectors_per_row", "values": [1, 2]},
     ],
     "objectives": [{"key": "latency", "limit": "300 us"}, {"key": "energy"}],
     "method": {"name": "grid"},
@@ -35,7 +35,7 @@ def test_trials_have_units_in_their_names(study: Study) -> None:
     trials = study.trials
     assert list(trials["number"]) == list(range(8)) == list(range(len(study)))
     assert sorted(set(trials["host.clock_hz"])) == [250_000_000, 1_000_000_000]
-    assert {"latency_s", "energy_j", "channels", "vectors_per_row", "pareto", "reason", "wall_s"} <= set(trials)
+    assert {"latency_s", "energy_j", "channels", "mapping.vectors_per_row", "pareto", "reason", "wall_s"} <= set(trials)
     assert set(trials.loc[trials["pareto"], "id"]) == set(study.pareto["id"])
     done = trials[trials["state"] == "complete"]
     assert (done["latency_s"] <= 300e-6).all() and done["latency_s"].is_unique is not None
@@ -89,7 +89,7 @@ def test_every_plot_is_one_call_away(study: Study, backend: str, tmp_path: Path)
 
 def test_it_shows_itself(study: Study) -> None:
     assert "trials" in repr(study) and "<table" in study._repr_html_() and "<script" not in study._repr_html_()
-    assert set(study.importance["parameter"]) <= {"channels", "host.clock", "vectors_per_row"}
+    assert set(study.importance["parameter"]) <= {"channels", "host.clock", "mapping.vectors_per_row"}
     assert study.space["method"]["name"] == "grid" and [o.name for o in study.objectives] == ["latency", "energy"]
 
 

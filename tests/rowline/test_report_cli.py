@@ -12,10 +12,10 @@ import pytest
 from rowline.reporting import is_study, run_report, study_report
 from rowline.reports.ranking import Objective, Trial, front
 from rowline.runfiles import command_of, load_run
-from rowline.sweep.front import Front
-from rowline.sweep.space import load_space
-from rowline.sweep.store import Record, Store
-from rowline.sweep.study import Choices, describe, opened
+from rowline.sweeps.front import Front
+from rowline.sweeps.space import load_space
+from rowline.sweeps.store import Record, Store
+from rowline.sweeps.study import Choices, describe, opened
 
 from rowline import timeline
 

@@ -10,7 +10,7 @@ from rowline.arch.loader import PRESETS, list_devices, load_device, load_system
 from rowline.arch.yamltree import parse_yaml
 from rowline.checking import check_target
 from rowline.experiment import load_config
-from rowline.sweep.store import Record, Store
+from rowline.sweeps.store import Record, Store
 
 from .runs import change_stats, made, rowline
 

@@ -11,8 +11,8 @@ from rowline.arch.loader import PRESETS, load_device, load_gpu, load_stack, load
 from rowline.checking import checked_request
 from rowline.experiment import load_model
 from rowline.rundir import to_yaml
-from rowline.sweep.schema import SpaceFile
-from rowline.sweep.space import load_space
+from rowline.sweeps.schema import SpaceFile
+from rowline.sweeps.space import load_space
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from rowline.experiment import load_config, run_experiment
 from rowline.rundir import provenance, write_run
-from rowline.sweep.space import load_space
-from rowline.sweep.store import Store
-from rowline.sweep.study import Choices, run_sweep
+from rowline.sweeps.space import load_space
+from rowline.sweeps.store import Store
+from rowline.sweeps.study import Choices, run_sweep
 
 from . import malformed as bad
 

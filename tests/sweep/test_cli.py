@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rowline.sweep.store import Store
+from rowline.sweeps.store import Store
 from rowline.terminal_sweep import duration
 
 ROOT = Path(__file__).parents[2]

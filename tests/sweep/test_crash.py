@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from rowline.sweep.store import Store
+from rowline.sweeps.store import Store
 
 from . import writer
 

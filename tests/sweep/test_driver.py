@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from rowline.arch.yamltree import ConfigError
-from rowline.sweep.driver import Driver, Outcome
-from rowline.sweep.front import Front, best_of, judge, lookup, ranked
-from rowline.sweep.model import Space
-from rowline.sweep.pool import Done
-from rowline.sweep.space import load_space
-from rowline.sweep.store import Record, Store
-from rowline.sweep.study import Choices, opened
+from rowline.sweeps.driver import Driver, Outcome
+from rowline.sweeps.front import Front, best_of, judge, lookup, ranked
+from rowline.sweeps.model import Space
+from rowline.sweeps.pool import Done
+from rowline.sweeps.space import load_space
+from rowline.sweeps.store import Record, Store
+from rowline.sweeps.study import Choices, opened
 
 TEXT = """
 base: {{arch: pim-gpt, workload: gpt2-small, generated_tokens: 4}}

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rowline.sweep.points import Points
-from rowline.sweep.space import load_space
-from rowline.sweep.store import Store
-from rowline.sweep.study import Choices, run_sweep
-from rowline.sweep.trial import Kept, expand_point, run_with
+from rowline.sweeps.points import Points
+from rowline.sweeps.space import load_space
+from rowline.sweeps.store import Store
+from rowline.sweeps.study import Choices, run_sweep
+from rowline.sweeps.trial import Kept, expand_point, run_with
 
 GRID = """
 name: banks

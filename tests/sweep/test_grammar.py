@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rowline.sweep.grammar import MAX_DEPTH, MAX_LENGTH, ExpressionError, parse
-from rowline.sweep.quantities import NUMBER, quantity, typed
+from rowline.sweeps.grammar import MAX_DEPTH, MAX_LENGTH, ExpressionError, parse
+from rowline.sweeps.quantities import NUMBER, quantity, typed
 
 VALUES = {"channels": 8, "host.clock": 10**9, "device.timing.tRP": Fraction(12, 10**9), "arch": "aim", "on": True}
 TYPES: dict[str, Any] = {

@@ -20,10 +20,10 @@ from rowline.arch.loader import PRESETS, load_device
 from rowline.arch.yamltree import ConfigError, printable
 from rowline.cli import _guard, app
 from rowline.runfiles import load_run, read_ops
-from rowline.sweep.fingerprint import forget
-from rowline.sweep.points import Points
-from rowline.sweep.space import load_space
-from rowline.sweep.trial import Kept, expand_point, run_with
+from rowline.sweeps.fingerprint import forget
+from rowline.sweeps.points import Points
+from rowline.sweeps.space import load_space
+from rowline.sweeps.trial import Kept, expand_point, run_with
 
 from . import malformed as bad
 from . import malformed_folders as folders

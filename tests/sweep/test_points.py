@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from rowline.arch.yamltree import ConfigError
-from rowline.sweep.model import Space
-from rowline.sweep.points import Points, Size, numbers
-from rowline.sweep.space import load_space
+from rowline.sweeps.model import Space
+from rowline.sweeps.points import Points, Size, numbers
+from rowline.sweeps.space import load_space
 
 CONDITIONAL = """
 base: {arch: pim-gpt, workload: gpt2-small, generated_tokens: 2}
@@ -106,8 +106,8 @@ def test_arch_as_an_axis_changes_what_names_mean(tmp_path: Path) -> None:
 def test_a_million_points_in_little_memory(tmp_path: Path) -> None:
     (tmp_path / "million.yaml").write_text(MILLION)
     code = (
-        "import json, sys\nfrom pathlib import Path\nfrom rowline.sweep.points import Points\n"
-        "from rowline.sweep.space import load_space\npoints = Points(load_space(Path(sys.argv[1])))\n"
+        "import json, sys\nfrom pathlib import Path\nfrom rowline.sweeps.points import Points\n"
+        "from rowline.sweeps.space import load_space\npoints = Points(load_space(Path(sys.argv[1])))\n"
         "found = sum(1 for _ in points.grid())\n"
         "memory = Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]\n"  # ru_maxrss has the parent's, too
         "print(json.dumps([found, points.count().points, int(memory)]))"

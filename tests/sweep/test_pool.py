@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rowline.sweep.dask_pool import DaskPool
-from rowline.sweep.pool import Done, Pool, PoolError
+from rowline.sweeps.dask_pool import DaskPool
+from rowline.sweeps.pool import Done, Pool, PoolError
 
 ENTRY, HERE = "faulty:trial", str(Path(__file__).parent)
 MEMORY = 300_000_000
@@ -47,7 +47,7 @@ def workers(parent: int | None = None) -> list[int]:
             state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue
-        if b"rowline.sweep.pool_worker\0" in command and command.endswith(suffix) and state != "Z":
+        if b"rowline.sweeps.pool_worker\0" in command and command.endswith(suffix) and state != "Z":
             found.append(int(folder.name))
     return found
 
@@ -239,7 +239,7 @@ def test_closing_may_wait_for_what_runs() -> None:
 
 SUPERVISOR = """
 import sys
-from rowline.sweep.pool import Pool
+from rowline.sweeps.pool import Pool
 with Pool(2, entry="faulty:trial") as pool:
     pool.submit("a", {"do": "hang in C"})
     pool.submit("b", {"do": "sleep", "seconds": 600})
@@ -313,7 +313,7 @@ def test_dask_ends_trials_as_the_local_pool_does(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_dask_without_scheduler_and_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr("rowline.sweep.dask_pool.CONNECT_S", 2.0)
+    monkeypatch.setattr("rowline.sweeps.dask_pool.CONNECT_S", 2.0)
     with pytest.raises(PoolError, match="no Dask scheduler answers at 127.0.0.1:9"):
         DaskPool("dask://127.0.0.1:9")
     with cluster() as address:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rowline.arch.yamltree import ConfigError
 from rowline.cli import _guard, app
-from rowline.sweep.space import load_space
+from rowline.sweeps.space import load_space
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pim_banks.yaml"
 TEXT = EXAMPLE.read_text()

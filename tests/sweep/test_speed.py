@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rowline.sweep.points import Points
-from rowline.sweep.pool import Pool
-from rowline.sweep.space import load_space
-from rowline.sweep.trial import expand_point, run_trial, trial_id
+from rowline.sweeps.points import Points
+from rowline.sweeps.pool import Pool
+from rowline.sweeps.space import load_space
+from rowline.sweeps.trial import expand_point, run_trial, trial_id
 
 SPACE = """
 base: {{arch: pim-gpt, workload: gpt3-xl, prompt_tokens: {prompt}, generated_tokens: 2}}

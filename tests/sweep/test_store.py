@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rowline.sweep.store import Claim, Record, Store, StoreBusyError, StoreError, StoreWriteError, verify_study
+from rowline.sweeps.store import Claim, Record, Store, StoreBusyError, StoreError, StoreWriteError, verify_study
 from rowline.traces.formats.trials import read_trials
 
 from . import writer
@@ -110,7 +110,7 @@ def test_claims_are_exclusive_while_their_owner_lives(target: str) -> None:
 
 _CLAIM = """
 import os, sys
-from rowline.sweep.store import Store
+from rowline.sweeps.store import Store
 store = Store.open(sys.argv[1])
 store.claim(sys.argv[2:])
 os.kill(os.getpid(), 9)
@@ -275,7 +275,7 @@ def test_a_nearly_full_disk_takes_no_new_trials_but_keeps_what_runs(tmp_path: Pa
 
 
 def test_a_lock_that_is_kept_for_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rowline.sweep.store_sqlite.BUSY_S", 0.1)
+    monkeypatch.setattr("rowline.sweeps.store_sqlite.BUSY_S", 0.1)
     with Store.open(tmp_path) as store:
         other = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -291,7 +291,7 @@ def test_a_lock_that_is_kept_for_too_long(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_lock_on_a_server_that_is_kept_for_too_long(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import psycopg
 
-    monkeypatch.setattr("rowline.sweep.store_postgres.BUSY_S", 0.1)
+    monkeypatch.setattr("rowline.sweeps.store_postgres.BUSY_S", 0.1)
     with Store.open(f"{server}#kept") as store, psycopg.connect(server) as other:
         other.execute("SELECT id FROM rowline_kept.seal FOR UPDATE")
         with pytest.raises(StoreBusyError, match="another process"):

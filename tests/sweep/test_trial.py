@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from rowline.experiment import RunConfig, run_experiment
-from rowline.sweep.fingerprint import code_version
-from rowline.sweep.memo import Memo, cache_folder, traced
-from rowline.sweep.points import Points
-from rowline.sweep.space import load_space
-from rowline.sweep.trial import INFEASIBLE, Kept, expand_point, run_trial, run_with, trial_id
+from rowline.sweeps.fingerprint import code_version
+from rowline.sweeps.memo import Memo, cache_folder, traced
+from rowline.sweeps.points import Points
+from rowline.sweeps.space import load_space
+from rowline.sweeps.trial import INFEASIBLE, Kept, expand_point, run_trial, run_with, trial_id
 from rowline.workloads.models.registry import get_model
 
 TINY = "name: tiny\nn_layers: 3\nd_model: 128\nn_heads: 4\nn_positions: 128\nvocab_size: 1000\n"
@@ -33,9 +33,9 @@ axes:
 CODE = """
 import json, sys
 from pathlib import Path
-from rowline.sweep.points import Points
-from rowline.sweep.space import load_space
-from rowline.sweep.trial import expand_point, run_trial, trial_id
+from rowline.sweeps.points import Points
+from rowline.sweeps.space import load_space
+from rowline.sweeps.trial import expand_point, run_trial, trial_id
 space = load_space(Path(sys.argv[1]))
 config = expand_point(space, next(Points(space).grid()))
 stats = run_trial(config)

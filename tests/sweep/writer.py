@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from rowline.sweep.store import Record, Store, StoreError
+from rowline.sweeps.store import Record, Store, StoreError
 
 
 def trial_id(number: int) -> str:

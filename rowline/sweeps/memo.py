@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rowline.sweep.fingerprint import digest, source_digest
+from rowline.sweeps.fingerprint import digest, source_digest
 from rowline.workloads.models.gpt import GptConfig
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
-from rowline.sweep.pool_worker import send
+from rowline.sweeps.pool_worker import send
 
 RETRIES = 2
 START_S, START_FAILURES = 120.0, 3
@@ -98,7 +98,7 @@ class Pool:
         jobs: int,
         timeout_s: float | None = None,
         memory_bytes: int | None = None,
-        entry: str = "rowline.sweep.trial:run_trial",
+        entry: str = "rowline.sweeps.trial:run_trial",
     ):
         if jobs < 1 or (timeout_s is not None and timeout_s <= 0) or (memory_bytes is not None and memory_bytes <= 0):
             raise ValueError("jobs, timeout_s and memory_bytes must be positive")
@@ -190,7 +190,7 @@ class Pool:
 
     def _start(self) -> None:
         errors = tempfile.TemporaryFile()  # noqa: SIM115  closed when the worker ends
-        command = [sys.executable, "-m", "rowline.sweep.pool_worker", self._entry, str(self._memory or 0), str(os.getpid())]
+        command = [sys.executable, "-m", "rowline.sweeps.pool_worker", self._entry, str(self._memory or 0), str(os.getpid())]
         environment = {name: "1" for name in _ONE_THREAD} | os.environ
         try:
             process = subprocess.Popen(

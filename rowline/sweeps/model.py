@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import Any
 
 from rowline.experiment import RunConfig
-from rowline.sweep.grammar import Expression
-from rowline.sweep.keys import RUN_KEYS, Hardware, KeyProblem, run_value
-from rowline.sweep.quantities import Type, Value, typed
-from rowline.sweep.schema import Method
+from rowline.sweeps.grammar import Expression
+from rowline.sweeps.keys import RUN_KEYS, Hardware, KeyProblem, run_value
+from rowline.sweeps.quantities import Type, Value, typed
+from rowline.sweeps.schema import Method
 
 NAMED = {
     "latency": "latency_s",

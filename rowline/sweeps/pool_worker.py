@@ -1,6 +1,6 @@
 """A worker: imports one function, then calls it with each payload that comes, until the other side is gone.
 
-``python -m rowline.sweep.pool_worker MODULE:FUNCTION MEMORY_BYTES PARENT_PID``. Messages are JSON after their length in four
+``python -m rowline.sweeps.pool_worker MODULE:FUNCTION MEMORY_BYTES PARENT_PID``. Messages are JSON after their length in four
 bytes, payloads on standard input, answers on what was standard output; whatever a trial prints goes to standard error.
 """
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from rowline.sweep.quantities import NUMBER, UNITS, Dims, Type, Value, describe, quantity, whole
+from rowline.sweeps.quantities import NUMBER, UNITS, Dims, Type, Value, describe, quantity, whole
 
 MAX_LENGTH, MAX_DEPTH = 500, 24
 

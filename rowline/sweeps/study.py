@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from rowline.arch.yamltree import ConfigError
-from rowline.sweep import fingerprint
-from rowline.sweep.driver import Driver, Outcome
-from rowline.sweep.model import Space
-from rowline.sweep.points import Points
-from rowline.sweep.pool import Done, Pool
-from rowline.sweep.sources import DEFAULT_TRIALS
-from rowline.sweep.store import Store, is_url
-from rowline.sweep.trial import INFEASIBLE, expand_point, trial_id
+from rowline.sweeps import fingerprint
+from rowline.sweeps.driver import Driver, Outcome
+from rowline.sweeps.model import Space
+from rowline.sweeps.points import Points
+from rowline.sweeps.pool import Done, Pool
+from rowline.sweeps.sources import DEFAULT_TRIALS
+from rowline.sweeps.store import Store, is_url
+from rowline.sweeps.trial import INFEASIBLE, expand_point, trial_id
 
 AHEAD = 2
 """Trials on their way for each worker: one runs, one waits."""
@@ -63,7 +63,7 @@ def workers(choices: Choices) -> Iterator[Any]:
     if choices.engine is None:
         pool: Any = Pool(choices.jobs, choices.timeout_s, choices.memory_bytes)
     else:
-        from rowline.sweep.dask_pool import DaskPool
+        from rowline.sweeps.dask_pool import DaskPool
 
         if not choices.engine.startswith("dask://"):
             raise ConfigError([f"--engine {choices.engine}: expected dask://host:port"])
@@ -139,7 +139,7 @@ def _changed(space: Space) -> dict[str, Any]:
     """Of ``trials`` and ``seed``, what is not as the file has it: options gave it."""
     from rowline.arch.loader import build, expand
     from rowline.arch.yamltree import read_yaml
-    from rowline.sweep.schema import SpaceFile
+    from rowline.sweeps.schema import SpaceFile
 
     try:
         own = build(SpaceFile, expand(read_yaml(Path(space.file)))).method

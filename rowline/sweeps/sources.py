@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from rowline.sweep.front import Verdict, cost
-from rowline.sweep.model import Space
-from rowline.sweep.points import Point, Points
+from rowline.sweeps.front import Verdict, cost
+from rowline.sweeps.model import Space
+from rowline.sweeps.points import Point, Points
 
 if TYPE_CHECKING:
     import optuna

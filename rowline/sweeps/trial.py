@@ -8,11 +8,11 @@ from rowline.arch.system import System
 from rowline.arch.yamltree import ConfigError, Node, read_yaml
 from rowline.experiment import RunConfig, fitting_model, load_gpu_setup
 from rowline.gpu_run import FreshTracer, map_program, run_program
-from rowline.sweep.fingerprint import ID_LENGTH, code_version, digest, hardware_digest, workload_digest
-from rowline.sweep.keys import RUN_KEYS, set_run_value
-from rowline.sweep.memo import Memo, traced
-from rowline.sweep.model import Space
-from rowline.sweep.points import Point
+from rowline.sweeps.fingerprint import ID_LENGTH, code_version, digest, hardware_digest, workload_digest
+from rowline.sweeps.keys import RUN_KEYS, set_run_value
+from rowline.sweeps.memo import Memo, traced
+from rowline.sweeps.model import Space
+from rowline.sweeps.points import Point
 from rowline.workloads.models.gpt import GptConfig
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from math import prod
 from typing import Any
 
 from rowline.arch.yamltree import ConfigError, printable
-from rowline.sweep.grammar import Expression, ExpressionError
-from rowline.sweep.keys import KeyProblem
-from rowline.sweep.model import AxisValues, Space
-from rowline.sweep.quantities import Value, typed
+from rowline.sweeps.grammar import Expression, ExpressionError
+from rowline.sweeps.keys import KeyProblem
+from rowline.sweeps.model import AxisValues, Space
+from rowline.sweeps.quantities import Value, typed
 
 Point = dict[str, str]
 COUNT_LIMIT = 5_000_000

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import overload
 
 from rowline.arch.units import UnitError, split_quantity
-from rowline.sweep.quantities import quantity
+from rowline.sweeps.quantities import quantity
 
 MAX_STEPS = 10**7
 

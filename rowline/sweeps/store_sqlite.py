@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rowline.sweep.store_rows import FIRST_SEAL, TABLES, StoreBusyError, StoreError, StoreWriteError
+from rowline.sweeps.store_rows import FIRST_SEAL, TABLES, StoreBusyError, StoreError, StoreWriteError
 
 Query = Callable[..., list[tuple[Any, ...]]]
 BUSY_S, TURN_MS = 30.0, 2

@@ -1,4 +1,4 @@
-"""The keys of a SPACE.yaml. What they mean together is checked in :mod:`rowline.sweep.space`."""
+"""The keys of a SPACE.yaml. What they mean together is checked in :mod:`rowline.sweeps.space`."""
 
 from typing import Annotated, Literal, Self
 
@@ -70,7 +70,7 @@ class Objective(Spec):
     """What to make small or large.
 
     Attributes:
-        key: a dotted key of the stats, or one of the names of ``rowline.sweep.space.NAMED``.
+        key: a dotted key of the stats, or one of the names of ``rowline.sweeps.space.NAMED``.
         limit: a run beyond it is infeasible.
         expr: computes the objective from keys of the space, of the hardware and of the stats.
     """

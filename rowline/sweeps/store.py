@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rowline.sweep.store_rows import (
+from rowline.sweeps.store_rows import (
     ALL,
     SEAL,
     UPSERT,
@@ -30,7 +30,7 @@ from rowline.sweep.store_rows import (
     fold,
     text,
 )
-from rowline.sweep.store_sqlite import Query, SqliteBackend
+from rowline.sweeps.store_sqlite import Query, SqliteBackend
 
 __all__ = ["Claim", "Record", "State", "Store", "StoreBusyError", "StoreError", "StoreWriteError", "is_url", "verify_study"]
 
@@ -311,7 +311,7 @@ def verify_study(target: str | Path) -> list[str]:
 def _connect(target: str | Path, create: bool, min_free_bytes: int) -> Any:
     if not is_url(target):
         return SqliteBackend(Path(target), create, min_free_bytes)
-    from rowline.sweep.store_postgres import PostgresBackend
+    from rowline.sweeps.store_postgres import PostgresBackend
 
     return PostgresBackend(str(target), create)
 

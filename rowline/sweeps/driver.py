@@ -10,19 +10,19 @@ from time import monotonic
 from typing import Any, Literal, Protocol
 
 from rowline.arch.yamltree import ConfigError
-from rowline.sweep.front import Front, Verdict, best_of, cost, judge
-from rowline.sweep.model import Space
-from rowline.sweep.points import Point, Points, numbers
-from rowline.sweep.pool import Done
-from rowline.sweep.sources import Source, planned_trials, source_of
-from rowline.sweep.store import Record, Store
-from rowline.sweep.trial import INFEASIBLE, expand_point, trial_id
+from rowline.sweeps.front import Front, Verdict, best_of, cost, judge
+from rowline.sweeps.model import Space
+from rowline.sweeps.points import Point, Points, numbers
+from rowline.sweeps.pool import Done
+from rowline.sweeps.sources import Source, planned_trials, source_of
+from rowline.sweeps.store import Record, Store
+from rowline.sweeps.trial import INFEASIBLE, expand_point, trial_id
 
 POLL_S, ELSEWHERE_S = 0.2, 0.5
 
 
 class Workers(Protocol):
-    """What the driver needs of :class:`rowline.sweep.pool.Pool`."""
+    """What the driver needs of :class:`rowline.sweeps.pool.Pool`."""
 
     def submit(self, key: str, payload: Any) -> None:
         """Have a trial run."""

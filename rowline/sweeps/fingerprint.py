@@ -13,7 +13,7 @@ from rowline.experiment import load_model
 
 ID_LENGTH = 32
 _MODEL = ("arch", "traces", "workloads", "sim")
-_FACE = ("experiment.py", "gpu_run.py", "sweep/memo.py", "sweep/trial.py")
+_FACE = ("experiment.py", "gpu_run.py", "sweeps/memo.py", "sweeps/trial.py")
 
 
 def digest(data: Any) -> str:

@@ -12,8 +12,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from rowline import __version__
-from rowline.sweep.pool import Done, Pool, PoolError
-from rowline.sweep.pool_worker import brief
+from rowline.sweeps.pool import Done, Pool, PoolError
+from rowline.sweeps.pool_worker import brief
 
 CONNECT_S, ALIVE_S = 20.0, 0.2
 Settings = tuple[str, str, float | None, int | None]
@@ -26,7 +26,7 @@ _stopped: dict[str, bool] = {}  # session, none of whose trials begins any more 
 
 
 class DaskPool:
-    """Trials on the Dask cluster at ``dask://host:port``; see :class:`rowline.sweep.pool.Pool` for the other arguments.
+    """Trials on the Dask cluster at ``dask://host:port``; see :class:`rowline.sweeps.pool.Pool` for the other arguments.
 
     ``jobs`` is the number of the cluster's threads when it was reached. One Dask thread runs one trial at a time; start the
     workers with one thread for each core that trials may use.
@@ -40,7 +40,7 @@ class DaskPool:
         address: str,
         timeout_s: float | None = None,
         memory_bytes: int | None = None,
-        entry: str = "rowline.sweep.trial:run_trial",
+        entry: str = "rowline.sweeps.trial:run_trial",
     ):
         try:
             from distributed import Client
@@ -124,7 +124,7 @@ class DaskPool:
             raise PoolError(f"the Dask scheduler at {self._address} is gone")
 
     def close(self, kill: bool = True) -> list[Done]:
-        """Leave the cluster; nothing of this pool runs on it afterwards. See :meth:`rowline.sweep.pool.Pool.close`."""
+        """Leave the cluster; nothing of this pool runs on it afterwards. See :meth:`rowline.sweeps.pool.Pool.close`."""
         done: list[Done] = []
         try:
             if self._client.status == "running":

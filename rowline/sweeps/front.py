@@ -7,12 +7,12 @@ from fractions import Fraction
 from typing import Any
 
 from rowline.arch.loader import nearest
-from rowline.sweep.grammar import ExpressionError
-from rowline.sweep.keys import KeyProblem
-from rowline.sweep.model import Goal, Space
-from rowline.sweep.points import Point
-from rowline.sweep.quantities import Value, typed
-from rowline.sweep.store_rows import State
+from rowline.sweeps.grammar import ExpressionError
+from rowline.sweeps.keys import KeyProblem
+from rowline.sweeps.model import Goal, Space
+from rowline.sweeps.points import Point
+from rowline.sweeps.quantities import Value, typed
+from rowline.sweeps.store_rows import State
 
 
 class NoSuchKey(ValueError):

@@ -9,12 +9,12 @@ from rowline.arch.units import UnitError
 from rowline.arch.yamltree import ConfigError, Node, printable, read_yaml
 from rowline.experiment import RunConfig
 from rowline.gpu_run import STACK
-from rowline.sweep.grammar import Expression, ExpressionError, parse
-from rowline.sweep.keys import RUN_KEYS, Hardware, KeyProblem, run_value, spelled_run_value
-from rowline.sweep.model import NAMED, AxisValues, Fixed, Goal, Space
-from rowline.sweep.quantities import NUMBER, Type, describe, quantity, typed
-from rowline.sweep.schema import Axis, Method, Objective, SpaceFile
-from rowline.sweep.steps import Steps, StepsProblem, log_steps, range_steps
+from rowline.sweeps.grammar import Expression, ExpressionError, parse
+from rowline.sweeps.keys import RUN_KEYS, Hardware, KeyProblem, run_value, spelled_run_value
+from rowline.sweeps.model import NAMED, AxisValues, Fixed, Goal, Space
+from rowline.sweeps.quantities import NUMBER, Type, describe, quantity, typed
+from rowline.sweeps.schema import Axis, Method, Objective, SpaceFile
+from rowline.sweeps.steps import Steps, StepsProblem, log_steps, range_steps
 
 _UNITS_OF_STATS = {
     end: quantity(f"1 {unit}")[1]

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from rowline.sweep.store_rows import FIRST_SEAL, TABLES, StoreBusyError, StoreError, StoreWriteError
-from rowline.sweep.store_sqlite import BUSY_S, Query
+from rowline.sweeps.store_rows import FIRST_SEAL, TABLES, StoreBusyError, StoreError, StoreWriteError
+from rowline.sweeps.store_sqlite import BUSY_S, Query
 
 RECONNECT_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 _CREATING = 0x726F776C  # one lock for all that create a study in a database
