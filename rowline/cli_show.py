@@ -3,14 +3,13 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from rowline.cli_options import (
     Arch,
     Config,
-    Form,
     FormOrText,
     Json,
     LmHead,
@@ -34,6 +33,9 @@ from rowline.cli_options import (
 Whole = Annotated[
     bool, typer.Option("--expanded/--as-written", help="Every number with its source, or the file itself as it stands.")
 ]
+FormOrYaml = Annotated[
+    Literal["yaml", "json"] | None, typer.Option("-f", "--format", help="How to print it.", show_default="yaml")
+]
 More = Annotated[bool, typer.Option("--expanded", help="Show every part, not only the summary.")]
 
 
@@ -44,7 +46,7 @@ def arch(
     ] = None,
     sets: Sets = None,
     expanded: Whole = True,
-    form: Form = "yaml",
+    form: FormOrYaml = None,
     as_json: Json = False,
 ) -> None:
     """Print a system or a GPU fully expanded, with the source of every number; what it prints is a file for --arch.
@@ -54,12 +56,12 @@ def arch(
     Example: rowline show arch pim-gpt --set channels=4 -f json
     """
     if name is None:
-        _list(presets("system", "gpu"), "arch", "json" if as_json else form)
+        _list(presets("system", "gpu"), "json" if as_json else form)
         return
     from rowline.arch.loader import is_gpu, load_gpu, load_system
 
     load: Callable[..., Any] = load_gpu if is_gpu(name) else load_system
-    _print_specification(load, name, ("system", "gpu"), sets, expanded, "json" if as_json else form)
+    _print_specification(load, name, ("system", "gpu"), sets, expanded, "json" if as_json else form or "yaml")
 
 
 def dram(
@@ -68,7 +70,7 @@ def dram(
     ] = None,
     sets: Sets = None,
     expanded: Whole = True,
-    form: Form = "yaml",
+    form: FormOrYaml = None,
     as_json: Json = False,
 ) -> None:
     """Print one channel of DRAM fully expanded, with the source of every number.
@@ -78,11 +80,11 @@ def dram(
     Example: rowline show dram ddr5-4800 --as-written
     """
     if name is None:
-        _list(sorted(presets("dram", "pim")), "dram", "json" if as_json else form)
+        _list(sorted(presets("dram", "pim")), "json" if as_json else form)
         return
     from rowline.arch.loader import load_device
 
-    _print_specification(load_device, name, ("dram", "pim"), sets, expanded, "json" if as_json else form)
+    _print_specification(load_device, name, ("dram", "pim"), sets, expanded, "json" if as_json else form or "yaml")
 
 
 def gpu(
@@ -91,7 +93,7 @@ def gpu(
     ] = None,
     sets: Sets = None,
     expanded: Whole = True,
-    form: Form = "yaml",
+    form: FormOrYaml = None,
     as_json: Json = False,
 ) -> None:
     """Print a GPU fully expanded, with the source of every number.
@@ -99,11 +101,11 @@ def gpu(
     Example: rowline show gpu h200
     """
     if name is None:
-        _list(presets("gpu"), "gpu", "json" if as_json else form)
+        _list(presets("gpu"), "json" if as_json else form)
         return
     from rowline.arch.loader import load_gpu
 
-    _print_specification(load_gpu, name, ("gpu",), sets, expanded, "json" if as_json else form)
+    _print_specification(load_gpu, name, ("gpu",), sets, expanded, "json" if as_json else form or "yaml")
 
 
 def stack(
@@ -112,7 +114,7 @@ def stack(
     ] = None,
     sets: Sets = None,
     expanded: Whole = True,
-    form: Form = "yaml",
+    form: FormOrYaml = None,
     as_json: Json = False,
 ) -> None:
     """Print a software stack of a GPU: tile menus, policies and fixed costs, with their sources.
@@ -120,11 +122,11 @@ def stack(
     Example: rowline show stack cublas-hopper
     """
     if name is None:
-        _list(presets("stack"), "stack", "json" if as_json else form)
+        _list(presets("stack"), "json" if as_json else form)
         return
     from rowline.arch.loader import load_stack
 
-    _print_specification(load_stack, name, ("stack",), sets, expanded, "json" if as_json else form)
+    _print_specification(load_stack, name, ("stack",), sets, expanded, "json" if as_json else form or "yaml")
 
 
 def workload(
@@ -147,7 +149,7 @@ def workload(
     from rowline.workloads.models.registry import list_models
 
     if name is None:
-        _list(list_models(), "workload", "json" if as_json else form)
+        _list(list_models(), "json" if as_json else form)
         return
     from rowline import showing, terminal_show
 
@@ -201,7 +203,7 @@ def study(
     Example: rowline show study out/pim_banks --expanded -f json
     """
     if target is None:
-        _list(folders_with("study.db"), "study", "json" if as_json else form, "no studies in out; name the folder of one")
+        _list(folders_with("study.db"), "json" if as_json else form, "no studies in out; name the folder of one")
         return
     from rowline import showing, terminal_show
 
@@ -229,15 +231,18 @@ def run(
     Example: rowline show run out/base --expanded -f yaml
     """
     if target is None:
-        _list(folders_with("stats.json"), "run", "json" if as_json else form, "no runs in out; name the folder of one")
+        _list(folders_with("stats.json"), "json" if as_json else form, "no runs in out; name the folder of one")
         return
     from rowline import showing, terminal_show
 
     _print(showing.run(target, expanded), "json" if as_json else form, terminal_show.print_run)
 
 
-def _list(names: Sequence[str], none: str = "") -> None:
-    """One name a line; where there are none, ``none`` on stderr."""
+def _list(names: Sequence[str], form: str | None, none: str = "") -> None:
+    """One name a line; where there are none, ``none`` on stderr. With a format: as plain data, under ``names``."""
+    if form is not None:
+        _print({"names": list(names)}, form, lambda data: None)
+        return
     for name in names:
         print(name)
     if not names and none:

@@ -207,6 +207,20 @@ def test_without_a_name_it_lists(study: str, runs: dict[str, Path], capsys: pyte
     assert rowline(capsys, "show", "study") == (0, "", "no studies in out; name the folder of one\n")
 
 
+@pytest.mark.parametrize("what", ["arch", "dram", "gpu", "stack", "workload", "study", "run"])
+def test_what_it_lists_is_data_too(
+    study: str, runs: dict[str, Path], capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    shutil.copytree(runs["pim"], "out/mine")
+    names = shown(capsys, what).splitlines()
+    assert names and json.loads(shown(capsys, what, "--json")) == {"names": names}
+    assert shown(capsys, what, "-f", "json") == shown(capsys, what, "--json")
+    assert parse_yaml(shown(capsys, what, "-f", "yaml"), "shown").plain() == {"names": names}
+    shutil.rmtree("out")
+    if what in ("study", "run"):
+        assert json.loads(shown(capsys, what, "--json")) == {"names": []}
+
+
 # what is wrong
 
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
