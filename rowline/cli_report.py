@@ -7,9 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
+from rowline.cli_options import complete_run, complete_study
+
+
+def complete_both(incomplete: str) -> list[str]:
+    """Studies and run folders below ``out`` that begin so."""
+    return [*complete_study(incomplete), *complete_run(incomplete)]
+
 
 def report(
-    target: Annotated[str, typer.Argument(metavar="STUDY|RUN", help="Folder of a study or of a run.")],
+    target: Annotated[
+        str, typer.Argument(metavar="STUDY|RUN", help="Folder of a study or of a run.", autocompletion=complete_both)
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write.", show_default="report.html in the folder")
     ] = None,
@@ -37,7 +46,10 @@ def report(
 
 
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, or their stats.json; two or more.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Run folders, or their stats.json; two or more.", autocompletion=complete_run),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
 ) -> None:
     """Put runs side by side: results with ratios to the first run, and keys in which the configurations differ.
@@ -56,7 +68,7 @@ def compare(
 
 
 def timeline(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder.", autocompletion=complete_run)],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="File to write; .gz and .zst are compressed.")
     ] = Path("timeline.json.gz"),

@@ -53,6 +53,11 @@ CASES = {
     "rowline show workload gpt2-s": ["gpt2-small"],
     "rowline show study ": ["out/banks"],
     "rowline show run o": ["out/mine"],
+    "rowline report ": ["out/banks", "out/mine"],
+    "rowline report out/m": ["out/mine"],
+    "rowline compare ": ["out/mine"],
+    "rowline compare out/other ": ["out/mine"],
+    "rowline timeline o": ["out/mine"],
     "rowline run --arch nothing-begins-so": [],
 }
 
