@@ -38,11 +38,12 @@ def sweep(
         return
     from rowline.arch.yamltree import ConfigError
     from rowline.sweeps import study
+    from rowline.sweeps.options import check_options
     from rowline.sweeps.space import load_space
 
     if len(words) != 1:
         raise ConfigError([f"expected one SPACE.yaml, got {len(words)} names"])
-    _check_options(trials=trials, jobs=jobs, timeout=timeout, seed=seed)
+    check_options(storage, trials=trials, jobs=jobs, timeout=timeout, seed=seed)
     space = load_space(Path(words[0]), {"trials": trials, "seed": seed})
     folder = out or (Path(storage) if storage and "://" not in storage else Path("out") / space.name)
     n_jobs = jobs or study.cores()
@@ -73,22 +74,6 @@ def _run(space: Any, choices: Any, as_json: bool, quiet: bool) -> None:
         terminal_sweep.print_outcome(outcome, choices.folder)
     if outcome.failed:
         raise typer.Exit(4)
-
-
-def _check_options(**values: float | None) -> None:
-    from math import isfinite
-
-    from rowline.arch.yamltree import ConfigError
-    from rowline.sweeps.schema import MAX_TRIALS
-
-    limits = {"trials": (1, MAX_TRIALS), "jobs": (1, 1024), "timeout": (1e-3, 1e7), "seed": (0, 2**32 - 1)}
-    bad = [
-        f"--{name} {value}: must be from {limits[name][0]} to {limits[name][1]}"
-        for name, value in values.items()
-        if value is not None and not (isfinite(value) and limits[name][0] <= value <= limits[name][1])
-    ]
-    if bad:
-        raise ConfigError(bad)
 
 
 def _bytes(text: str) -> int:

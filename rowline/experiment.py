@@ -142,7 +142,7 @@ class _GptFile(GptConfig):
     @model_validator(mode="before")
     @classmethod
     def _whole_numbers(cls, data: dict[str, Any]) -> dict[str, Any]:
-        whole = {k for k, v in data.items() if isinstance(v, str) and v.isdecimal() and len(v) <= 18}
+        whole = {k for k, v in data.items() if isinstance(v, str) and v.isascii() and v.isdecimal() and len(v) <= 18}
         ints = {k for k, field in cls.model_fields.items() if field.annotation is int}
         return {k: int(v) if k in whole & ints else v for k, v in data.items()}
 

@@ -52,7 +52,9 @@ def sweep(
     """
     from rowline import terminal_sweep
     from rowline.sweeps import study
+    from rowline.sweeps.options import check_options
 
+    check_options(storage, trials=trials, jobs=jobs, timeout=timeout_s, seed=seed)
     if resume and out is not None and not reporting.is_study(str(storage or out)):
         raise ConfigError([f"{storage or out}: no study to resume"])
     loaded, folder = _loaded(space, None if out is None else Path(out), {"trials": trials, "seed": seed})

@@ -1,7 +1,7 @@
 """What a checked space is made of."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -61,6 +61,8 @@ class Space:
     goals: tuple[Goal, ...]
     method: Method
     fixed: "Fixed"
+    places: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Where conditions stand, by ``constraints.0`` or ``when of KEY``."""
 
     @cached_property
     def axis_index(self) -> dict[str, int]:

@@ -180,7 +180,8 @@ class Points:
             return bool(expression.evaluate(env))
         except (ExpressionError, KeyProblem) as error:
             shown = ", ".join(f"{k} {v}" for k, v in env.items()) or "the base"
-            raise ConfigError([f"{self.space.file}  {what}: {error} at {printable(shown, 200)}"]) from None
+            place = self.space.places.get(what, f"{self.space.file}  {what}")
+            raise ConfigError([f"{place}: {error} at {printable(shown, 200)}"]) from None
 
 
 class _Env(dict[str, Value]):

@@ -14,6 +14,7 @@ from rowline.sweeps.keys import RUN_KEYS, Hardware, KeyProblem, run_value, spell
 from rowline.sweeps.model import NAMED, AxisValues, Fixed, Goal, Space
 from rowline.sweeps.quantities import NUMBER, Type, describe, quantity, typed
 from rowline.sweeps.schema import Axis, Method, Objective, SpaceFile
+from rowline.sweeps.statkeys import keys_of
 from rowline.sweeps.steps import Steps, StepsProblem, log_steps, range_steps
 
 _UNITS_OF_STATS = {
@@ -77,7 +78,12 @@ class _Checker:
         self._stop_at_problems()
         name = self.file.name or Path(self.path).stem
         whole = [c for c in constraints if c is not None]
-        return Space(name, str(self.path), base, tuple(axes), tuple(whole), tuple(goals), method, self.fixed)
+        return Space(name, str(self.path), base, tuple(axes), tuple(whole), tuple(goals), method, self.fixed, self._places())
+
+    def _places(self) -> dict[str, str]:
+        """Where conditions stand."""
+        found = {f"constraints.{i}": place_of(self.root, ["constraints", i]) for i in range(len(self.file.constraints))}
+        return found | {f"when of {a.key}": place_of(self.root, ["axes", i, "when"]) for i, a in enumerate(self.file.axes)}
 
     def _base(self) -> RunConfig:
         """The base run, whose overrides are tried on its hardware, so that errors name the line."""
@@ -217,6 +223,7 @@ class _Checker:
             kind = tuple(a + b for a, b in zip(*kind, strict=True))
         else:
             kind = next((kind for end, kind in _UNITS_OF_STATS.items() if stat.endswith(end)), NUMBER)
+            self._check_stat(stat, [*where, "key"])
             if objective.key == "cost":
                 self._problem([*where, "key"], "no specification has a cost; say how it is computed in expr")
             passes = "generated_tokens" in [a.key for a in axes] or self.fixed.base.generated_tokens > 1
@@ -225,6 +232,12 @@ class _Checker:
         limit = self._limit(objective.limit, kind, [*where, "limit"]) if objective.limit is not None else None
         place = place_of(self.root, [*where, "key"])
         return Goal(objective.key, stat, expression, objective.direction == "max", limit, place)
+
+    def _check_stat(self, stat: str, where: Sequence[str | int]) -> None:
+        """An objective that no run of the space can have is told now."""
+        known = frozenset[str]().union(*(keys_of(arch) for arch in self.fixed.archs))
+        if stat.partition(".")[0] not in known | {"cost"}:
+            self._problem(where, f'no result of a run is called "{printable(stat, 100)}"{nearest(stat, [*NAMED, "edp", *known])}')
 
     def _computed(self, text: str, where: Sequence[str | int]) -> tuple[Expression | None, Type]:
         """An objective's expression: names that are no keys of the space or hardware are plain numbers of the stats."""

@@ -84,6 +84,8 @@ def run_sweep(space: Space, choices: Choices, on_change: Callable[[Outcome], Non
     fingerprint.forget()
     with opened(space, choices) as store, workers(choices) as pool:
         driver = Driver(space, store, pool, AHEAD * pool.jobs, choices.resume, on_change)
+        if not driver.outcome.planned:
+            raise ConfigError([f"{space.file}: no point of the space holds its constraints"])
         outcome = driver.run()
         store.export_parquet(choices.folder / "trials.parquet")
     return outcome
@@ -102,7 +104,7 @@ def opened(space: Space, choices: Choices) -> Iterator[Store]:
     choices.folder.mkdir(parents=True, exist_ok=True)
     with Store.open(choices.target, create=not choices.resume) as store:
         about, before = describe(space), store.note("study")
-        if before is not None and before.get("objectives") != about["objectives"]:
+        if before is not None and before.get("objectives") != about["objectives"] and sum(store.counts().values()):
             raise ConfigError([f"{store.name}: made with other objectives than {space.file} has; give another --out"])
         if before != about:
             store.set_note("study", about)

@@ -149,18 +149,19 @@ def test_what_another_process_runs_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_an_objective_that_does_not_exist_ends_the_sweep(tmp_path: Path) -> None:
-    what = space(tmp_path, **{"key: energy": "key: energy_jj"})
+    what = space(tmp_path, **{"key: energy": "key: energy_breakdown_j.lnk"})
     with pytest.raises(ConfigError) as error:
         sweep(tmp_path / "study", what, Fake())
     (problem,) = error.value.problems
-    assert problem.startswith(f"{tmp_path}/space.yaml:9  objectives.1.key: objective energy_jj: ")
-    assert problem.endswith('no key "energy_jj" in the stats; did you mean "energy_j"?')
+    assert problem.startswith(f"{tmp_path}/space.yaml:9  objectives.1.key: objective energy_breakdown_j.lnk: ")
+    assert 'no key "energy_breakdown_j.lnk" in the stats' in problem
 
 
 def test_other_objectives_need_another_study(tmp_path: Path) -> None:
     choices = Choices(tmp_path / "study", tmp_path / "study", 1)
     with opened(space(tmp_path), choices) as store:
         assert store.note("study")["method"] == {"name": "grid", "trials": 18, "seed": 5, "batch": 4}
+    sweep(tmp_path / "study", space(tmp_path), Fake())
     with pytest.raises(ConfigError, match="made with other objectives"), opened(space(tmp_path, **{"600 ms": "1 s"}), choices):
         pass
     with opened(space(tmp_path, **{"16]": "32]"}), choices):
