@@ -124,8 +124,11 @@ def utilisation(frame: pd.DataFrame, peaks: Ceilings) -> Plot:
             "banks: MAC columns of their peak": macs,
             "buses: link bytes of their peak": sums(ops["link_bytes"], every) / (peaks.bytes_per_s * seconds),
             "channels: a PIM step runs": sums(end - start, ~asic) / width,
-            "ASIC: a step runs, or waits for results": sums(end - start, asic) / width,
         }
+        energy = np.where(asic, ops["energy_fj"].to_numpy(float), 0.0)
+        power = float((energy / np.maximum(end - start, 1)).max())
+        if power > 0:  # a step's energy is that of the time in which it works, at one power; some steps work all of theirs
+            lines["ASIC: it works"] = sums(energy / power, asic) / width
     else:
         dram = ops["dram_read_bytes"] + ops["dram_write_bytes"]
         lines = {

@@ -54,6 +54,11 @@ def test_utilisation_is_work_over_what_could_be_done() -> None:
     assert lines["ASIC"].mean() == pytest.approx(40, abs=0.1)
     assert lines["banks"][busy].max() == pytest.approx(50, rel=1e-3)  # 1e11 of 2e11
     assert lines["buses"][busy].max() == pytest.approx(50, rel=1e-3)  # 1 of 2 GB/s
+    waits = report.ops.assign(energy_fj=[10**9, 10**8, 10**9, 5 * 10**7])  # the second ASIC step works half of its time
+    last = {trace["name"]: np.array(trace["y"]) for trace in utilisation(waits, report.peaks)["data"]}["ASIC: it works"]
+    assert last.mean() == pytest.approx(30, abs=0.1) and last[-1] == pytest.approx(50) and last.max() == pytest.approx(100)
+    nothing = utilisation(report.ops.assign(energy_fj=0), report.peaks)["data"]
+    assert len(nothing) == 3 and "ASIC" not in str([trace["name"] for trace in nothing])
 
 
 def test_spreading_loses_nothing() -> None:
