@@ -112,21 +112,50 @@ def test_kernels_of_a_gpu(runs: dict[str, Path], capsys: pytest.CaptureFixture[s
     assert processes(coarse).keys() == {"run"} and len(coarse) < 20
 
 
+class Drawn(writer.Timeline):
+    """Slices as they were drawn."""
+
+    def __init__(self) -> None:
+        super().__init__(open("/dev/null", "wb"), 10**6)  # noqa: SIM115
+        self.seen: list[tuple[int, int]] = []
+        self.facts: dict[int, list[dict[str, Any]]] = {0: [], 1: []}
+
+    def slice(self, process: int, track: int, name: str, begin_ps: int, end_ps: int, args: Any) -> None:
+        self.seen.append((begin_ps, end_ps))
+        self.facts[track].append(args)
+
+
 def test_waves_fill_their_kernel() -> None:
-    class Drawn(writer.Timeline):
-        def __init__(self) -> None:
-            super().__init__(open("/dev/null", "wb"), 100)  # noqa: SIM115
-            self.seen: list[tuple[int, int]] = []
-
-        def slice(self, process: int, track: int, name: str, begin_ps: int, end_ps: int, args: Any) -> None:
-            self.seen.append((begin_ps, end_ps))
-
     from rowline.timeline_gpu import _waves
 
-    for count, parts in ((2.5, [(100, 140), (140, 180), (180, 200)]), (0.4, [(100, 200)]), (65.0, [(100, 200)])):
+    for count, parts in (
+        (2.5, [(100, 140), (140, 180), (180, 200)]), (0.4, [(100, 200)]), (65.0, [(100, 200)]), (0.0, [(100, 200)]),
+        (0.0005, [(100, 200)]),
+    ):  # fmt: skip
         pen = Drawn()
         _waves(pen, 100, 200, count)
         assert pen.seen == parts
+    assert pen.facts[1] == [{"of": 1, "filled": 0.0005}]
+
+
+def test_waves_are_those_of_the_distinct_kernels(runs: dict[str, Path]) -> None:
+    from rowline.timeline_gpu import kernels
+
+    files = load_run(runs["gpu"])
+    ops = read_ops(files)
+    rows, exact, rough = list(range(len(ops["op"]))), Drawn(), Drawn()
+    kernels(exact, ops, rows, True, files.stats)
+    kernels(rough, ops, rows, True)
+    places = {(k["op_class"], k["phase"], k["choice"]): k for k in files.stats["kernels"]}
+    for row, each in zip(rows, exact.facts[0], strict=True):
+        kernel = places[str(ops["op_class"][row]), each["phase"], each["choice"]]
+        assert all(each[key] == kernel[key] > 0 for key in ("ctas", "ctas_per_sm", "waves"))
+    assert len(exact.facts[1]) >= len(rows) <= len(rough.facts[1])  # each has one, also where the choice says 0.0 waves
+    assert {0.0} < {each["waves"] for each in rough.facts[0]} and all("ctas" not in each for each in rough.facts[0])
+    differing = [k | {"waves": 7.0} for k in files.stats["kernels"]]
+    drawn_so = Drawn()
+    kernels(drawn_so, ops, rows, True, {"kernels": files.stats["kernels"] + differing})
+    assert drawn_so.facts == rough.facts  # which of two is meant cannot be told
 
 
 @pytest.mark.parametrize(
