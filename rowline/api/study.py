@@ -144,7 +144,7 @@ class Study:
         return frames.trials(trials, report.objectives, names, report.front)
 
     def stats(self, number: int) -> dict[str, Any]:
-        """The object of ``rowline run --json`` of a trial.
+        """The object of ``rowline run --json`` of a trial, with ``area_m2`` where the system states an area.
 
         Raises:
             ConfigError: no such trial, or it has no result.
