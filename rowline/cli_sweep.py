@@ -7,7 +7,26 @@ from typing import Annotated, Any
 
 import typer
 
-Words = Annotated[list[str], typer.Argument(metavar="SPACE.yaml | verify STUDY", help="The space; or verify, and a study.")]
+from rowline.cli_options import complete_study
+
+
+def complete_words(incomplete: str) -> list[str]:
+    """Spaces (YAML files) and folders on the way to them, ``verify``, and studies below ``out``, that begin so."""
+    under = Path(incomplete if incomplete.endswith("/") else incomplete.rpartition("/")[0] or ".")
+    try:
+        found = sorted(p for p in under.iterdir() if p.suffix in (".yaml", ".yml") or p.is_dir())
+    except (OSError, ValueError):
+        found = []
+    studies = complete_study(incomplete)
+    names = ["verify", *studies]
+    for path in found:
+        if str(path).isprintable() and not path.name.startswith(".") and str(path) not in studies:
+            names.append(f"{path}/" if path.is_dir() else str(path))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+Words = Annotated[list[str], typer.Argument(metavar="SPACE.yaml | verify STUDY", help="The space; or verify, and a study.",
+                                            autocompletion=complete_words)]  # fmt: skip
 
 
 def sweep(

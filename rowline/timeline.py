@@ -143,7 +143,7 @@ def _units(
     if isinstance(files.machine, GpuSpec):
         from rowline import timeline_gpu
 
-        timeline_gpu.kernels(timeline, ops, opwindow.rows_inside(ops, *window, "gpu"), commands)
+        timeline_gpu.kernels(timeline, ops, opwindow.rows_inside(ops, *window, "gpu"), commands, files.stats)
         return
     watched = simulate_again(files, ops, window, channels, commands)
     _asic(timeline, ops, opwindow.rows_inside(ops, *window, "asic"))

@@ -17,7 +17,7 @@ from rowline.sweeps.schema import Axis, Method, Objective, SpaceFile
 from rowline.sweeps.statkeys import keys_of
 from rowline.sweeps.steps import Steps, StepsProblem, log_steps, range_steps
 
-_UNITS_OF_STATS = {
+_UNITS_OF_STATS = {"tokens_per_s": NUMBER} | {
     end: quantity(f"1 {unit}")[1]
     for end, unit in {"_bytes_per_s": "B/s", "_bytes": "B", "_s": "s", "_j": "J", "_w": "W", "_m2": "mm2"}.items()
 }

@@ -58,6 +58,9 @@ CASES = {
     "rowline compare ": ["out/mine"],
     "rowline compare out/other ": ["out/mine"],
     "rowline timeline o": ["out/mine"],
+    "rowline sweep ": ["verify", "space.yaml", "out/", "out/banks"],
+    "rowline sweep sp": ["space.yaml"],
+    "rowline sweep verify out/b": ["out/banks"],
     "rowline run --arch nothing-begins-so": [],
 }
 
@@ -65,8 +68,8 @@ CASES = {
 @pytest.fixture(scope="module")
 def cwd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("here")
-    for file in ("out/banks/study.db", "out/mine/stats.json", "out/\x1b/stats.json"):
-        (folder / file).parent.mkdir(parents=True)
+    for file in ("out/banks/study.db", "out/mine/stats.json", "out/\x1b/stats.json", "space.yaml", ".hidden.yaml"):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).touch()
     return folder
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -222,7 +223,10 @@ def test_what_has_changed_since_is_not_called_wrong(
     run = Path(shutil.copytree(runs[name], tmp_path / "run"))
     model = tmp_path / "other.yaml"
     config = run / "config.yaml"
-    config.write_text(config.read_text().replace(str(runs[name].parent / "tiny.yaml"), str(model)))
+    whole = config.read_text().replace(str(runs[name].parent / "tiny.yaml"), str(model))
+    config.write_text(whole)
+    assert "| not tried |" not in told_of(tmp_path / "a.md", capsys, run)[0]  # a run knows its model's shape
+    config.write_text(re.sub(r"^model:\n(?:  .*\n)+", "", whole, flags=re.MULTILINE))  # those of older versions did not
     text, err = told_of(tmp_path / "a.md", capsys, run)
     assert not err and text.count("| not tried |") == tried and "the workload cannot be read" in text
     model.write_text(MODEL.replace("n_layers: 2", "n_layers: 1"))

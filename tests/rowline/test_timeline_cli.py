@@ -104,6 +104,7 @@ def test_kernels_of_a_gpu(runs: dict[str, Path], capsys: pytest.CaptureFixture[s
     drawn_kernels = [e for e in slices(events, names["GPU"]) if e["tid"] == 0]
     assert [round(e["ts"] * 1e6) for e in drawn_kernels] == ops["start_ps"].tolist()
     assert sum(e["args"]["macs"] for e in drawn_kernels) == int(ops["macs"].sum())
+    assert all(e["args"]["ctas"] > 0 for e in drawn_kernels)
     assert {e["name"] for e in events if e["ph"] == "C"} == {
         "L2 reads, GB/s", "DRAM reads, GB/s", "DRAM writes, GB/s", "L2 hits, %"
     }  # fmt: skip
