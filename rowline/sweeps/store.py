@@ -282,9 +282,11 @@ class Store:
     def close(self) -> None:
         """Give back what is claimed and let go of the store. Claims end in any case; given back, they do not count as an
         attempt."""
-        with suppress(StoreError):
-            self.release(wait_s=CLOSE_S)
-        self._backend.close()
+        try:
+            with suppress(StoreError):
+                self.release(wait_s=CLOSE_S)
+        finally:  # also where Ctrl-C comes just now
+            self._backend.close()
 
     def __enter__(self) -> "Store":
         return self

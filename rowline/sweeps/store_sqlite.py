@@ -252,12 +252,14 @@ class SqliteBackend:
 
     def close(self) -> None:
         """Let go of the file and of this process's claims' proof of life."""
-        with suppress(sqlite3.Error):
-            self._connection.close()
-        if self._lock is not None:
-            self._owner_file(self.owner).unlink(missing_ok=True)
-            os.close(self._lock)
-            self._lock = None
+        try:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+        finally:
+            if self._lock is not None:
+                self._owner_file(self.owner).unlink(missing_ok=True)
+                os.close(self._lock)
+                self._lock = None
 
 
 def _acked_line(revision: int) -> bytes:

@@ -6,6 +6,7 @@ compare with. SIGINT ends it with 130, an error of the store with its exit code.
 
 import hashlib
 import os
+import signal
 import sys
 import time
 
@@ -60,3 +61,5 @@ if __name__ == "__main__":
     except StoreError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the command line does: what is done is done
