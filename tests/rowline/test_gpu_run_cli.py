@@ -89,7 +89,7 @@ def test_the_run_folder(runs: list[tuple[Path, dict[str, Any]]]) -> None:
     assert sorted(f.name for f in folder.iterdir()) == ["config.yaml", "ops.parquet", "stats.json"]
     assert json.loads((folder / "stats.json").read_text()).keys() == stats.keys()
     config = read_yaml(folder / "config.yaml").plain()
-    assert isinstance(config, dict) and config.keys() == {"run", "gpu", "stack"}
+    assert isinstance(config, dict) and config.keys() == {"run", "model", "gpu", "stack"}
     assert config["gpu"]["name"] == "h200" and config["stack"]["fusion"]["bias"]["value"] == "true"
     rows, metadata = read_table(folder / "ops.parquet", GPU_OPLOG_TABLE)
     assert tuple(rows[0]) == GPU_OPLOG_COLUMNS and metadata["graph"] == stats["provenance"]["graph_digest"]
@@ -173,7 +173,7 @@ def test_runs_on_pim_are_as_before(files: Path) -> None:
     stats = json.loads(done.stdout)
     assert stats.keys() > SHARED and not GPU_ONLY & stats.keys() and {"row_hit_rate", "commands", "cycles"} < stats.keys()
     config = read_yaml(files / "pim" / "config.yaml").plain()
-    assert isinstance(config, dict) and config.keys() == {"run", "system"} and "gpu" not in config["run"]
+    assert isinstance(config, dict) and config.keys() == {"run", "model", "system"} and "gpu" not in config["run"]
     assert read_table(files / "pim" / "ops.parquet", OPLOG_TABLE)[0][0]["unit"] in ("pim", "asic")
 
 
