@@ -55,8 +55,9 @@ class PostgresBackend:
         return connection
 
     def _there(self) -> bool:
-        found = self._connection.execute("SELECT to_regclass(%s)", (f'"{self._schema}".seal',)).fetchone()
-        return found[0] is not None
+        # asked of the catalogue's table: to_regclass answers from a cache, which an advisory lock does not bring up to date
+        asked = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = %s AND tablename = 'seal'"
+        return self._connection.execute(asked, (self._schema,)).fetchone() is not None
 
     def _expect(self) -> None:
         if not self._there():
