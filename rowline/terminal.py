@@ -77,10 +77,7 @@ def print_run(stats: dict[str, Any], folder: Path, again: str) -> None:
         f"row hits {stats['row_hit_rate']:.2%} (weights {stats['weight_row_hit_rate']:.2%}), "
         f"{stats['macs']:.4g} MACs, {sum(stats['commands'].values()):.4g} commands, {stats['refreshes']} refreshes"
     )
-    print_breakdown(console, "time by op class", stats["latency_breakdown_s"], "s")
-    print_breakdown(console, "time by cause", stats["latency_by_term_s"], "s")
-    print_breakdown(console, "energy by component", stats["energy_breakdown_j"], "J")
-    print_basis(console, stats)
+    print_parts(console, stats)
     console.print(f"wrote {folder} in {stats['wall_s']:.1f} s   next: {again}", soft_wrap=True)
 
 
@@ -104,6 +101,14 @@ def grouped(names: list[str]) -> dict[str, list[str]]:
         head, _, tail = name.rpartition(".")
         groups.setdefault(head, []).append(tail)
     return groups
+
+
+def print_parts(console: Console, stats: dict[str, Any]) -> None:
+    """Where time and energy of a run went, and what it rests on."""
+    print_breakdown(console, "time by op class", stats["latency_breakdown_s"], "s")
+    print_breakdown(console, "time by cause", stats["latency_by_term_s"], "s")
+    print_breakdown(console, "energy by component", stats["energy_breakdown_j"], "J")
+    print_basis(console, stats)
 
 
 def print_basis(console: Console, stats: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from rowline.arch.yamltree import printable
-from rowline.terminal import plain_console, print_basis, print_breakdown, si
+from rowline.terminal import plain_console, print_parts, si
 
 KERNELS = 12
 """Kernels that the table shows; the JSON object has all."""
@@ -45,8 +45,5 @@ def print_gpu_run(stats: dict[str, Any], folder: Path, again: str) -> None:
             f"{entry['share']:.1%}", entry["bound"], entry["choice"],
         )  # fmt: skip
     console.print(kernels, soft_wrap=True)
-    print_breakdown(console, "time by op class", stats["latency_breakdown_s"], "s")
-    print_breakdown(console, "time by cause", stats["latency_by_term_s"], "s")
-    print_breakdown(console, "energy by component", stats["energy_breakdown_j"], "J")
-    print_basis(console, stats)
+    print_parts(console, stats)
     console.print(f"wrote {folder} in {stats['wall_s']:.1f} s   next: {again}", soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from rowline.arch.yamltree import printable
-from rowline.terminal import plain_console, print_basis, print_breakdown, si
+from rowline.terminal import plain_console, print_parts, si
 
 ROWS = 15
 
@@ -151,10 +151,7 @@ def print_run(data: dict[str, Any]) -> None:
         f"total {si(stats['latency_s'], 's')} ({tpot} a token), {si(stats['energy_j'], 'J')}, {stats['macs']:.4g} MACs, "
         f"{si(rate, 'B/s')} of {si(peak, 'B/s')}"
     )
-    print_breakdown(console, "time by op class", stats["latency_breakdown_s"], "s")
-    print_breakdown(console, "time by cause", stats["latency_by_term_s"], "s")
-    print_breakdown(console, "energy by component", stats["energy_breakdown_j"], "J")
-    print_basis(console, stats)
+    print_parts(console, stats)
     if "config" in data:
         from rowline.rundir import to_yaml
 

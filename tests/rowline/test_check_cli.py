@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rowline.arch import loader
 from rowline.arch.loader import list_devices, list_gpus, list_presets, list_stacks
-from rowline.checking import Verdict, check_target
+from rowline.checking import Kind, Verdict, check_target
 from rowline.cli import _guard, app
 from rowline.sweeps.store import Record, Store
 
@@ -80,8 +80,8 @@ FILES = [
 
 
 @pytest.mark.parametrize(("kind", "name"), FILES, ids=[name for _, name in FILES])
-def test_every_preset_is_sound_and_told(kind: str, name: str) -> None:
-    assert check_target(str(PRESETS / f"{name}.yaml")) == Verdict(str(PRESETS / f"{name}.yaml"), kind, [])  # type: ignore[arg-type]
+def test_every_preset_is_sound_and_told(kind: Kind, name: str) -> None:
+    assert check_target(str(PRESETS / f"{name}.yaml")) == Verdict(str(PRESETS / f"{name}.yaml"), kind, [])
 
 
 def test_the_example_is_sound(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rowline.api.log import CommandLog
@@ -148,9 +149,9 @@ def test_runs_side_by_side(run: Run, gpu: Run) -> None:
     [({"arch": "pim-gtp"}, "pim-gtp"), ({"tokens": 0}, "--tokens 0"), ({"overrides": {"chanels": 3}}, "chanels"),
      ({"workload": "gpt9"}, "gpt9"), ({"stack": "cublas-hopper"}, "only for a GPU"), ({"tokens": 5000}, "gpt2-small")],
 )  # fmt: skip
-def test_wrong_arguments_are_named(wrong: dict[str, object], told: str) -> None:
+def test_wrong_arguments_are_named(wrong: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        rl.run(**wrong)  # type: ignore[arg-type]
+        rl.run(**wrong)
 
 
 @pytest.mark.parametrize("window", ["8us:5us", "nonsense", ("1 s", "2 s"), ("1", "2")])

@@ -1,6 +1,7 @@
 """``rowline timeline`` as people run it: what is in the file is what the run did."""
 
 import gzip
+import io
 import json
 import shutil
 from collections import Counter
@@ -117,7 +118,7 @@ class Drawn(writer.Timeline):
     """Slices as they were drawn."""
 
     def __init__(self) -> None:
-        super().__init__(open("/dev/null", "wb"), 10**6)  # noqa: SIM115
+        super().__init__(io.BytesIO(), 10**6)
         self.seen: list[tuple[int, int]] = []
         self.facts: dict[int, list[dict[str, Any]]] = {0: [], 1: []}
 

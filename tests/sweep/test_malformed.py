@@ -241,8 +241,6 @@ def check_study(place: Path, damage: folders.Damage, code: int, out: str, err: s
         trials = json.loads(out)["counts"]["cached"] if out.startswith("{") else len(sound) - 1
         kept = folders.rows(place / "s")
         same_note = kept[-1] == sound[-1] or out.startswith("{")
-        if trials == 0 and json.loads(kept[-1])["provenance"]["code"] != json.loads(sound[-1])["provenance"]["code"]:
-            pytest.skip("the code was changed while the test ran, so that no trial is known any more")
         return [] if trials == len(sound) - 1 and kept[:-1] == sound[:-1] and same_note else ["silent"]
     named = damage.file in err or re.search(r"rowline: s\b", err) or "study.db" in err
     return faults(code, out, err, (2, 3)) + ([] if named else ["does not name the file"])

@@ -4,6 +4,8 @@
 # pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false, reportOperatorIssue=false
 # pyright: reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,17 +39,17 @@ def random_log(seed: int, length: int = 400) -> IssueLog:
     return log
 
 
-def slow_visits(log: IssueLog, about: LogHeader) -> list[dict[str, object]]:
+def slow_visits(log: IssueLog, about: LogHeader) -> list[dict[str, Any]]:
     """Row by row, as a person would read the log."""
-    open_rows: dict[int, dict[str, object]] = {}
-    found: list[dict[str, object]] = []
+    open_rows: dict[int, dict[str, Any]] = {}
+    found: list[dict[str, Any]] = []
     period = 10**12 // about.clock_hz
     for cycle, cmd, unit, row, _, _ in log.tolist():
         effect = about.commands[cmd].row
         for bank in about.touched(cmd, unit):
             visit = open_rows.get(bank)
             if visit is not None and effect in ("access", "access_close"):
-                visit["columns"] = int(visit["columns"]) + 1  # type: ignore[call-overload]
+                visit["columns"] += 1
                 if visit["first_column_ps"] == -1:
                     visit["first_column_ps"] = cycle * period
             if visit is not None and effect in ("close", "access_close", "open"):
